@@ -1,0 +1,174 @@
+//! Subscriptions: who is sent what is posted.
+
+use async_trait::async_trait;
+
+use crate::clock::{Timestamp, Ttl};
+use crate::error::Result;
+use crate::ids::SubscriptionId;
+use crate::page::{Page, PageLimit};
+use crate::queue::{Created, JsonObject, QueueRef};
+
+/// A subscription to be made.
+#[derive(Debug, Clone)]
+pub struct NewSubscription {
+    /// The address: a URI.
+    pub subscriber: String,
+    /// How long it lasts.
+    pub ttl: Ttl,
+    /// The tenant's options.
+    pub options: JsonObject,
+    /// Whether nothing is delivered until the subscriber confirms.
+    pub needs_confirmation: bool,
+    /// The web head that alone may deliver, for an address that is a connection of its own.
+    pub owner: Option<String>,
+}
+
+impl NewSubscription {
+    /// A subscription without options that needs no confirmation.
+    #[must_use]
+    pub fn new(subscriber: impl Into<String>, ttl: Ttl) -> Self {
+        Self {
+            subscriber: subscriber.into(),
+            ttl,
+            options: JsonObject::new(),
+            needs_confirmation: false,
+            owner: None,
+        }
+    }
+
+    /// Sets the tenant's options.
+    #[must_use]
+    pub fn options(mut self, options: JsonObject) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+/// A stored subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscription {
+    /// Its name.
+    pub id: SubscriptionId,
+    /// The address.
+    pub subscriber: String,
+    /// How long it lasts, as set last.
+    pub ttl: Ttl,
+    /// Whole seconds since it was made.
+    pub age_s: u64,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// The tenant's options.
+    pub options: JsonObject,
+    /// Whether the subscriber confirmed.
+    pub confirmed: bool,
+    /// Whether nothing is delivered until it does.
+    pub needs_confirmation: bool,
+    /// The position from which on it gets messages: nothing older.
+    pub since: u64,
+    /// The web head that alone may deliver.
+    pub owner: Option<String>,
+}
+
+impl Subscription {
+    /// Whether messages posted now are delivered to it.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.confirmed || !self.needs_confirmation
+    }
+}
+
+/// Changes to a subscription; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct UpdateSubscription {
+    /// Another address. It gets only what is posted from now on, and must confirm anew.
+    pub subscriber: Option<String>,
+    /// A new span of life, from now.
+    pub ttl: Option<Ttl>,
+    /// New options, as a whole.
+    pub options: Option<JsonObject>,
+}
+
+impl UpdateSubscription {
+    /// Changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets another address.
+    #[must_use]
+    pub fn subscriber(mut self, subscriber: impl Into<Option<String>>) -> Self {
+        self.subscriber = subscriber.into();
+        self
+    }
+
+    /// Sets a new span of life.
+    #[must_use]
+    pub fn ttl(mut self, ttl: impl Into<Option<Ttl>>) -> Self {
+        self.ttl = ttl.into();
+        self
+    }
+
+    /// Sets new options.
+    #[must_use]
+    pub fn options(mut self, options: impl Into<Option<JsonObject>>) -> Self {
+        self.options = options.into();
+        self
+    }
+}
+
+/// Subscriptions of one data store.
+///
+/// A subscription belongs to its queue's incarnation and ends with it. It is unique in it by
+/// subscriber. Every change locks the queue head, so that a post either sees it or does not.
+#[async_trait]
+pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
+    /// Makes a subscription, unconfirmed, that gets what is posted from now on, or finds the live
+    /// one of the same subscriber, which is left as it is.
+    async fn subscription_create(
+        &self,
+        queue: &QueueRef,
+        subscription: NewSubscription,
+    ) -> Result<Created<Subscription>>;
+
+    /// Lists live subscriptions, ascending by id.
+    async fn subscription_list(
+        &self,
+        queue: &QueueRef,
+        marker: Option<SubscriptionId>,
+        limit: PageLimit,
+    ) -> Result<Page<Subscription, SubscriptionId>>;
+
+    /// Reads a live subscription; another queue's id is `SubscriptionNotFound`.
+    async fn subscription_get(&self, queue: &QueueRef, id: SubscriptionId) -> Result<Subscription>;
+
+    /// Reads the live subscription of a subscriber, if there is one.
+    async fn subscription_find(
+        &self,
+        queue: &QueueRef,
+        subscriber: &str,
+    ) -> Result<Option<Subscription>>;
+
+    /// Changes a live subscription. `SubscriptionExists` if another one has the new subscriber.
+    async fn subscription_update(
+        &self,
+        queue: &QueueRef,
+        id: SubscriptionId,
+        changes: UpdateSubscription,
+    ) -> Result<()>;
+
+    /// Sets or clears the confirmation. One that becomes active gets what is posted from now on.
+    async fn subscription_confirm(
+        &self,
+        queue: &QueueRef,
+        id: SubscriptionId,
+        confirmed: bool,
+    ) -> Result<()>;
+
+    /// Removes a subscription and what was still to be delivered to it. Silent if it is not there.
+    async fn subscription_delete(&self, queue: &QueueRef, id: SubscriptionId) -> Result<()>;
+
+    /// Removes every subscription of the queue.
+    async fn subscription_purge(&self, queue: &QueueRef) -> Result<()>;
+}
