@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The conformance suite that every storage driver runs.
+//!
+//! A driver author writes one type, a [`Harness`], and one line,
+//! [`main!`](crate::main), in `tests/conformance.rs` (`harness = false`). Each case of the suite is
+//! then a test of its own, and the suite says which guarantee (G1 to G17) a driver breaks, with the
+//! evidence and a line that reproduces it. As a library: [`Suite`], which returns a [`Report`].
+//!
+//! Where to go: `cases/` holds the cases as data; [`reference`] is a driver in memory, the
+//! executable specification that passes everything but durability; `loss/` is the ledger that finds
+//! lost messages, `fault/` injects faults, `model/` compares a driver with the reference step by
+//! step. Nothing here knows a particular backend.
+
+pub mod case;
+pub mod context;
+pub mod harness;
+pub mod main_macro;
+pub mod profile;
+pub mod reference;
+pub mod report;
+pub mod suite;
+
+mod cases;
+mod fault;
+mod loss;
+mod model;
+
+pub use case::{Case, CaseResult, Failure, Guarantee, Level};
+pub use context::Context;
+pub use harness::{
+    Availability, ChildNode, Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject,
+    Waiver,
+};
+pub use profile::{Profile, Verdict};
+pub use report::{Outcome, Report};
+pub use suite::{Budget, Suite, SuiteTrial, TrialEnd, TrialResult, TrialRun};

@@ -1,0 +1,223 @@
+//! What was called, when, and what came of it: the facts that the verdict judges.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use zaqar_core::{ClaimId, MessageId, Timestamp, Ttl};
+
+use super::body::{Corrupt, Tag};
+
+/// An instant of a run: its place among all recorded instants, and the storage clock then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Ascends in real time over all workers: of two calls, the one whose end has a lower order
+    /// than the other's beginning was over before it.
+    pub order: u64,
+    /// What the storage clock said.
+    pub at: Timestamp,
+}
+
+/// A queue of the workload in one of its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueTag {
+    /// Which queue.
+    pub queue: u32,
+    /// Which life of it.
+    pub generation: u32,
+}
+
+impl fmt::Display for QueueTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "q{}.{}", self.queue, self.generation)
+    }
+}
+
+/// One page of a listing, as part of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRead {
+    /// Which walk: the pages that one reader fetched by following markers.
+    pub walk: u64,
+    /// Whether it is the walk's first page, read without a marker.
+    pub first: bool,
+    /// Whether claimed and delayed messages are shown too.
+    pub everything: bool,
+    /// Whether the walk is the last look at the queue, after everything else ended.
+    pub last_look: bool,
+}
+
+/// What a call asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Posts one batch.
+    Post {
+        /// What is posted, in order.
+        tags: Vec<Tag>,
+        /// Its life.
+        ttl: Ttl,
+    },
+    /// Claims messages.
+    Claim {
+        /// The claim.
+        claim: ClaimId,
+        /// How long it lasts.
+        ttl: Ttl,
+        /// How much longer its messages live.
+        grace: Ttl,
+    },
+    /// Starts a claim's time anew.
+    Renew {
+        /// The claim.
+        claim: ClaimId,
+        /// How long it lasts from then on.
+        ttl: Ttl,
+        /// How much longer its messages live.
+        grace: Ttl,
+    },
+    /// Releases a claim.
+    Release {
+        /// The claim.
+        claim: ClaimId,
+    },
+    /// Deletes messages, one or in bulk.
+    Delete {
+        /// Which.
+        ids: Vec<MessageId>,
+        /// The claims named, if any.
+        claims: Option<Vec<ClaimId>>,
+    },
+    /// Pops messages.
+    Pop {
+        /// How many at most.
+        limit: u32,
+    },
+    /// Reads one page.
+    List(PageRead),
+    /// Reads one message; its absence is an answer without messages.
+    Get {
+        /// Which.
+        id: MessageId,
+    },
+    /// Removes every message of the queue.
+    Purge,
+    /// Ends this life of the queue.
+    DeleteQueue,
+}
+
+/// A message as an answer showed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its id.
+    pub id: MessageId,
+    /// What its body says, if it is whole.
+    pub tag: Result<Tag, Corrupt>,
+}
+
+/// What a successful call answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// That it is done.
+    Done,
+    /// The ids of what was posted.
+    Posted(Vec<MessageId>),
+    /// Messages: claimed, popped or read.
+    Messages(Vec<Seen>),
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was acknowledged.
+    Ok(Answer),
+    /// It certainly had no effect.
+    Failed,
+    /// It may have had its effect: the error says so, or nobody waited for the answer.
+    Indeterminate,
+}
+
+/// One call, from its beginning to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Who called.
+    pub worker: u32,
+    /// On which queue.
+    pub queue: QueueTag,
+    /// For what.
+    pub action: Action,
+    /// When it began.
+    pub invoked: Moment,
+    /// When its answer was there, or nobody waited any longer.
+    pub ended: Moment,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Call {
+    /// Whether it may have had its effect.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        self.outcome != Outcome::Failed
+    }
+
+    /// Whether it was acknowledged.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok(_))
+    }
+
+    /// Whether it was over before `other` began.
+    #[must_use]
+    pub fn precedes(&self, other: &Self) -> bool {
+        self.ended.order < other.invoked.order
+    }
+
+    /// The messages that it answered with.
+    #[must_use]
+    pub fn seen(&self) -> &[Seen] {
+        match &self.outcome {
+            Outcome::Ok(Answer::Messages(seen)) => seen,
+            _ => &[],
+        }
+    }
+
+    /// Whether the answer hands messages to one caller alone.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        matches!(self.action, Action::Claim { .. } | Action::Pop { .. })
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.action {
+            Action::Post { .. } => "post",
+            Action::Claim { .. } => "claim",
+            Action::Renew { .. } => "renew",
+            Action::Release { .. } => "release",
+            Action::Delete { .. } => "delete",
+            Action::Pop { .. } => "pop",
+            Action::List(_) => "list",
+            Action::Get { .. } => "get",
+            Action::Purge => "purge",
+            Action::DeleteQueue => "delete queue",
+        };
+        let (from, to) = (self.invoked, self.ended);
+        let (start_ms, end_ms) = (from.at.as_millis(), to.at.as_millis());
+        write!(f, "{name} by w{} on {} ", self.worker, self.queue)?;
+        write!(f, "[{}..{}, {start_ms}..{end_ms} ms]", from.order, to.order)
+    }
+}
+
+/// Everything that a workload did and saw.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The run that its tags carry.
+    pub run: u64,
+    /// The calls, in the order in which they began.
+    pub calls: Vec<Call>,
+    /// Queues that were emptied through claims at the end, until none found anything.
+    pub drained: BTreeSet<QueueTag>,
+    /// How far the recorded clock and the driver's may be apart, in milliseconds.
+    pub resolution_ms: i64,
+    /// Whether the driver promises the order of each producer's messages.
+    pub fifo: bool,
+}

@@ -1,0 +1,1 @@
+//! A driver's `tests/conformance.rs` in one line.

@@ -1,0 +1,220 @@
+//! What a run of the suite says, as data, as JSON and as text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use zaqar_core::{Capabilities, Capability};
+
+use crate::case::{Guarantee, Level};
+use crate::harness::Subject;
+use crate::profile::{Profile, Verdict};
+use crate::suite::Budget;
+
+/// Version of the JSON form; raised with every change that a reader could stumble over.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What came of one case or trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// What it states was seen.
+    Passed {
+        /// What was counted on the way.
+        notes: Option<String>,
+    },
+    /// The driver broke it.
+    Failed {
+        /// What was seen instead.
+        evidence: String,
+    },
+    /// The driver does not declare the capability, and refuses as it must.
+    RefusalVerified {
+        /// What it does not declare.
+        capability: Capability,
+    },
+    /// The driver does not declare the capability, and there is no call that it could refuse.
+    Undeclared {
+        /// What it does not declare.
+        capability: Capability,
+    },
+    /// It was left out.
+    Skipped {
+        /// By what: `"waiver"`, `"harness"`.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing was shown either way.
+    Inconclusive {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Passed { .. } => "passed",
+            Self::Failed { .. } => "FAILED",
+            Self::RefusalVerified { .. } => "refused",
+            Self::Undeclared { .. } => "undeclared",
+            Self::Skipped { .. } => "skipped",
+            Self::Inconclusive { .. } => "inconclusive",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Passed { notes } => notes.clone().unwrap_or_default(),
+            Self::Failed { evidence } => evidence.clone(),
+            Self::RefusalVerified { capability } | Self::Undeclared { capability } => {
+                format!("{capability:?} is not declared")
+            }
+            Self::Skipped { by, reason } => format!("{by}: {reason}"),
+            Self::Inconclusive { reason } => reason.clone(),
+        }
+    }
+}
+
+/// The result of one case or trial.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// Of whom it asks something.
+    pub level: Level,
+    /// What it shows.
+    pub guarantees: Vec<Guarantee>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// What a run of the suite says of a driver.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Version of this form.
+    pub schema_version: u32,
+    /// Version of the suite.
+    pub suite_version: &'static str,
+    /// What was examined.
+    pub subject: Subject,
+    /// What it declares.
+    pub capabilities: Capabilities,
+    /// The seed of the run.
+    pub seed: u64,
+    /// How much was asked.
+    pub budget: Budget,
+    /// The verdict on each profile.
+    pub profiles: BTreeMap<Profile, Verdict>,
+    /// Every case and trial, in order.
+    pub entries: Vec<Entry>,
+    /// The command that runs this again.
+    pub reproduce: String,
+}
+
+impl Report {
+    /// The report that `entries` come to.
+    #[must_use]
+    pub fn new(
+        subject: Subject,
+        capabilities: Capabilities,
+        seed: u64,
+        budget: Budget,
+        entries: Vec<Entry>,
+        reproduce: String,
+    ) -> Self {
+        let profiles = Profile::ALL.into_iter().map(|profile| {
+            let counts = |entry: &&Entry| Profile::of(&entry.id, entry.level) == Some(profile);
+            let outcomes: Vec<&Outcome> =
+                entries.iter().filter(counts).map(|entry| &entry.outcome).collect();
+            (profile, Verdict::of(&outcomes))
+        });
+        Self {
+            schema_version: SCHEMA_VERSION,
+            suite_version: env!("CARGO_PKG_VERSION"),
+            subject,
+            capabilities,
+            seed,
+            budget,
+            profiles: profiles.collect(),
+            entries,
+            reproduce,
+        }
+    }
+
+    /// What came of the case or trial `id`; `None` if it was not run.
+    #[must_use]
+    pub fn outcome(&self, id: &str) -> Option<&Outcome> {
+        self.entries.iter().find(|entry| entry.id == id).map(|entry| &entry.outcome)
+    }
+
+    /// The ids of what failed, unjudged ones left out.
+    pub fn failed(&self) -> impl Iterator<Item = &str> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.level != Level::Provisional)
+            .filter(|entry| matches!(entry.outcome, Outcome::Failed { .. }))
+            .map(|entry| entry.id.as_str())
+    }
+
+    /// 0: nothing was broken; 1: something was; 2: something could not be shown either way.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let inconclusive = |entry: &Entry| matches!(entry.outcome, Outcome::Inconclusive { .. });
+        if self.failed().next().is_some() {
+            1
+        } else if self.entries.is_empty() || self.entries.iter().any(inconclusive) {
+            2
+        } else {
+            0
+        }
+    }
+
+    /// The report for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Subject { driver, version, backend, mode } = &self.subject;
+        let mut text = format!("{driver} {version} on {backend}, {mode}\n");
+        let declared: Vec<String> =
+            self.capabilities.iter().map(|capability| format!("{capability:?}")).collect();
+        // Writing to a String cannot fail.
+        let mut line = |line: String| writeln!(text, "{line}").unwrap_or_default();
+        line(format!("suite {}, seed {}, {:?}", self.suite_version, self.seed, self.budget));
+        line(format!("declares {}", declared.join(" ")));
+        line(format!("run again: {}", self.reproduce));
+        line(String::new());
+        for (profile, verdict) in &self.profiles {
+            line(format!("{:<14} {verdict:?}", format!("{profile:?}")));
+        }
+        line(String::new());
+        for entry in &self.entries {
+            let guarantees: Vec<String> =
+                entry.guarantees.iter().map(Guarantee::to_string).collect();
+            line(format!(
+                "{:<12} {:<60} {:<12} {}",
+                entry.outcome.word(),
+                entry.id,
+                guarantees.join(" "),
+                entry.outcome.detail()
+            ));
+        }
+        text
+    }
+
+    /// Writes the report as `<subject>.json` and `<subject>.txt` into `folder`; returns the first.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written to.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(folder)?;
+        let json = folder.join(format!("{}.json", self.subject.slug()));
+        std::fs::write(&json, serde_json::to_string_pretty(self)?)?;
+        std::fs::write(folder.join(format!("{}.txt", self.subject.slug())), self.text())?;
+        Ok(json)
+    }
+}

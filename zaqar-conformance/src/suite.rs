@@ -1,0 +1,380 @@
+//! Running the suite: cases and trials, each on a namespace of its own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use zaqar_core::{Capabilities, Capability};
+
+use crate::case::{Case, Failure, Guarantee, Level};
+use crate::context::Context;
+use crate::harness::Harness;
+use crate::report::{Entry, Outcome, Report};
+
+/// The seed of a smoke run that names none, so that two of them ask the same.
+const SEED_DEFAULT: u64 = 20_330_518;
+
+/// How much the trials ask; a case always asks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// A minute for the whole suite: every change.
+    #[default]
+    Smoke,
+    /// Minutes.
+    Standard,
+    /// As long as it takes to meet rare things.
+    Soak,
+}
+
+impl Budget {
+    /// The budget that `ZAQAR_CONFORMANCE_BUDGET` names.
+    ///
+    /// # Errors
+    /// If it names no budget.
+    pub fn from_env() -> anyhow::Result<Self> {
+        match std::env::var("ZAQAR_CONFORMANCE_BUDGET").as_deref() {
+            Err(_) | Ok("smoke") => Ok(Self::Smoke),
+            Ok("standard") => Ok(Self::Standard),
+            Ok("soak") => Ok(Self::Soak),
+            Ok(other) => anyhow::bail!(
+                "ZAQAR_CONFORMANCE_BUDGET is {other:?}, must be smoke, standard or soak"
+            ),
+        }
+    }
+
+    /// The word that names it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Standard => "standard",
+            Self::Soak => "soak",
+        }
+    }
+}
+
+/// The seed that `ZAQAR_CONFORMANCE_SEED` names; without it, the same for every smoke run and a
+/// fresh one otherwise.
+///
+/// # Errors
+/// If it is no number.
+pub(crate) fn seed_from_env(budget: Budget) -> anyhow::Result<u64> {
+    match std::env::var("ZAQAR_CONFORMANCE_SEED") {
+        Ok(text) => text.parse().with_context(|| format!("ZAQAR_CONFORMANCE_SEED is {text:?}")),
+        Err(_) if budget == Budget::Smoke => Ok(SEED_DEFAULT),
+        Err(_) => Ok(rand::random()),
+    }
+}
+
+/// What a trial is given.
+#[derive(Clone)]
+pub struct TrialRun {
+    /// The driver's harness; the trial opens and wipes namespaces of its own.
+    pub harness: Arc<dyn Harness>,
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// How much to ask.
+    pub budget: Budget,
+}
+
+impl TrialRun {
+    /// Opens a fresh namespace.
+    ///
+    /// # Errors
+    /// Whatever the harness met.
+    pub async fn context(&self) -> Result<Context, Failure> {
+        Context::open(Arc::clone(&self.harness), self.seed).await
+    }
+}
+
+/// How a trial came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrialEnd {
+    /// What it states was seen.
+    Passed {
+        /// What was counted on the way: operations, faults that fired, verdict sets.
+        notes: String,
+    },
+    /// The harness does not offer what it needs.
+    Skipped {
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// What came of a trial.
+pub type TrialResult = Result<TrialEnd, Failure>;
+
+/// What a trial does.
+pub type TrialFn = Box<dyn FnOnce(TrialRun) -> BoxFuture<'static, TrialResult> + Send>;
+
+/// A test of the suite that is no case: a workload, a comparison with the model, a run of faults.
+pub struct SuiteTrial {
+    /// Its name: `loss.crash.sigkill`.
+    pub name: String,
+    /// The guarantees that it shows.
+    pub guarantees: &'static [Guarantee],
+    /// The capability that a driver must declare to be asked; `None`: every driver is.
+    pub capability: Option<Capability>,
+    /// What it does.
+    pub run: TrialFn,
+}
+
+impl SuiteTrial {
+    /// A trial that every driver is asked.
+    pub fn new<F, R>(name: impl Into<String>, guarantees: &'static [Guarantee], run: F) -> Self
+    where
+        F: FnOnce(TrialRun) -> R + Send + 'static,
+        R: Future<Output = TrialResult> + Send + 'static,
+    {
+        let run: TrialFn = Box::new(move |trial| run(trial).boxed());
+        Self { name: name.into(), guarantees, capability: None, run }
+    }
+
+    /// Asks it only of drivers that declare `capability`.
+    #[must_use]
+    pub fn needs(mut self, capability: Capability) -> Self {
+        self.capability = Some(capability);
+        self
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.capability.map_or(Level::Core, Level::Extended)
+    }
+}
+
+/// Every case but the refusals, which stand in for what a driver does not declare.
+#[must_use]
+pub fn cases() -> Vec<&'static Case> {
+    let refusal = |case: &&Case| matches!(case.level, Level::Refusal(_));
+    all_cases().filter(|case| !refusal(case)).collect()
+}
+
+/// Every case, refusals too.
+pub fn all_cases() -> impl Iterator<Item = &'static Case> {
+    crate::cases::groups().into_iter().flatten()
+}
+
+/// Every trial.
+#[must_use]
+pub fn trials() -> Vec<SuiteTrial> {
+    let mut trials = crate::loss::trials();
+    trials.extend(crate::fault::trials());
+    trials.extend(crate::model::trials());
+    trials
+}
+
+fn waived(harness: &Arc<dyn Harness>, id: &str) -> Option<Outcome> {
+    let waiver = harness.waivers().into_iter().find(|waiver| waiver.case == id)?;
+    Some(Outcome::Skipped { by: "waiver".into(), reason: waiver.reason })
+}
+
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("without text"))
+}
+
+fn outcome_of(failure: Failure) -> Outcome {
+    if failure.inconclusive {
+        Outcome::Inconclusive { reason: failure.evidence }
+    } else {
+        Outcome::Failed { evidence: failure.evidence }
+    }
+}
+
+async fn execute(case: &Case, context: Context, passed: Outcome) -> Outcome {
+    let ran = AssertUnwindSafe((case.run)(&context)).catch_unwind().await;
+    let wiped = context.wipe().await;
+    match (ran, wiped) {
+        (Err(payload), _) => Outcome::Failed { evidence: panic_text(payload.as_ref()) },
+        (Ok(Err(failure)), _) | (Ok(Ok(())), Err(failure)) => outcome_of(failure),
+        (Ok(Ok(())), Ok(())) => passed,
+    }
+}
+
+/// Runs one case on a namespace of its own, or the refusal that stands in for it.
+pub(crate) async fn run_case(harness: &Arc<dyn Harness>, case: &Case, seed: u64) -> Outcome {
+    if let Some(outcome) = waived(harness, case.id) {
+        return outcome;
+    }
+    let context = match Context::open(Arc::clone(harness), seed).await {
+        Ok(context) => context,
+        Err(failure) => return outcome_of(failure),
+    };
+    let undeclared = match case.level {
+        Level::Extended(capability) if !context.has(capability) => Some(capability),
+        _ => None,
+    };
+    let Some(capability) = undeclared else {
+        return execute(case, context, Outcome::Passed { notes: None }).await;
+    };
+    let stands_in = |case: &&Case| case.level == Level::Refusal(capability);
+    match all_cases().find(stands_in) {
+        Some(refusal) => execute(refusal, context, Outcome::RefusalVerified { capability }).await,
+        None => match context.wipe().await {
+            Ok(()) => Outcome::Undeclared { capability },
+            Err(failure) => outcome_of(failure),
+        },
+    }
+}
+
+/// Runs one trial.
+pub(crate) async fn run_trial(trial: SuiteTrial, run: TrialRun) -> Outcome {
+    if let Some(outcome) = waived(&run.harness, &trial.name) {
+        return outcome;
+    }
+    if let Some(capability) = trial.capability {
+        match capabilities(&run.harness).await {
+            Ok(declared) if declared.has(capability) => {}
+            Ok(_) => return Outcome::Undeclared { capability },
+            Err(failure) => return outcome_of(failure),
+        }
+    }
+    match AssertUnwindSafe((trial.run)(run)).catch_unwind().await {
+        Err(payload) => Outcome::Failed { evidence: panic_text(payload.as_ref()) },
+        Ok(Err(failure)) => outcome_of(failure),
+        Ok(Ok(TrialEnd::Passed { notes })) => Outcome::Passed { notes: Some(notes) },
+        Ok(Ok(TrialEnd::Skipped { reason })) => Outcome::Skipped { by: "harness".into(), reason },
+    }
+}
+
+/// What the driver declares.
+pub(crate) async fn capabilities(harness: &Arc<dyn Harness>) -> Result<Capabilities, Failure> {
+    let context = Context::open(Arc::clone(harness), 0).await?;
+    let declared = context.data.capabilities();
+    context.wipe().await?;
+    Ok(declared)
+}
+
+/// The suite as a library.
+pub struct Suite {
+    harness: Arc<dyn Harness>,
+    filters: Vec<String>,
+    exact: Option<Vec<String>>,
+    seed: u64,
+    budget: Budget,
+    reproduce: String,
+}
+
+impl Suite {
+    /// Everything, in a smoke run.
+    #[must_use]
+    pub fn new(harness: Arc<dyn Harness>) -> Self {
+        Self {
+            harness,
+            filters: Vec::new(),
+            exact: None,
+            seed: SEED_DEFAULT,
+            budget: Budget::Smoke,
+            reproduce: String::new(),
+        }
+    }
+
+    /// Runs only what has `text` in its id; said twice, what has either.
+    #[must_use]
+    pub fn filter(mut self, text: impl Into<String>) -> Self {
+        self.filters.push(text.into());
+        self
+    }
+
+    /// Runs only the cases and trials of these ids.
+    #[must_use]
+    pub fn only<I: IntoIterator<Item = S>, S: Into<String>>(mut self, ids: I) -> Self {
+        self.exact = Some(ids.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets how much the trials ask.
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Sets the command that the report names for running this again.
+    #[must_use]
+    pub fn reproduce(mut self, command: impl Into<String>) -> Self {
+        self.reproduce = command.into();
+        self
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        let filtered = |filters: &[String]| {
+            filters.is_empty() || filters.iter().any(|filter| id.contains(filter.as_str()))
+        };
+        match &self.exact {
+            Some(ids) => ids.iter().any(|wanted| wanted == id),
+            None => filtered(&self.filters),
+        }
+    }
+
+    /// Runs what was asked for, one after the other.
+    ///
+    /// # Errors
+    /// If the driver could not be opened to ask what it declares.
+    pub async fn run(self) -> Result<Report, Failure> {
+        let declared = capabilities(&self.harness).await?;
+        let mut entries = Vec::new();
+        for case in cases().into_iter().filter(|case| self.wants(case.id)) {
+            let begun = Instant::now();
+            let outcome = run_case(&self.harness, case, self.seed).await;
+            entries.push(entry(case.id, case.level, case.guarantees, outcome, begun));
+        }
+        for trial in trials().into_iter().filter(|trial| self.wants(&trial.name)) {
+            let begun = Instant::now();
+            let (name, level, guarantees) = (trial.name.clone(), trial.level(), trial.guarantees);
+            let outcome = run_trial(trial, self.trial_run()).await;
+            entries.push(entry(&name, level, guarantees, outcome, begun));
+        }
+        let Self { harness, seed, budget, reproduce, .. } = self;
+        Ok(Report::new(harness.subject(), declared, seed, budget, entries, reproduce))
+    }
+
+    fn trial_run(&self) -> TrialRun {
+        TrialRun { harness: Arc::clone(&self.harness), seed: self.seed, budget: self.budget }
+    }
+}
+
+/// One line of a report.
+pub(crate) fn entry(
+    id: &str,
+    level: Level,
+    guarantees: &[Guarantee],
+    outcome: Outcome,
+    begun: Instant,
+) -> Entry {
+    let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Entry { id: id.into(), level, guarantees: guarantees.to_vec(), outcome, elapsed_ms }
+}
+
+/// Which cases and trials show each guarantee, for the suite's own tests and documents.
+#[must_use]
+pub fn coverage() -> BTreeMap<Guarantee, Vec<String>> {
+    let mut coverage: BTreeMap<Guarantee, Vec<String>> = BTreeMap::new();
+    for case in all_cases() {
+        for guarantee in case.guarantees {
+            coverage.entry(*guarantee).or_default().push(case.id.into());
+        }
+    }
+    for trial in trials() {
+        for guarantee in trial.guarantees {
+            coverage.entry(*guarantee).or_default().push(trial.name.clone());
+        }
+    }
+    coverage
+}
