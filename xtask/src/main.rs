@@ -1,2 +1,57 @@
-//! Placeholder.
-fn main() {}
+//! The project's chores, as `cargo xtask NAME`: test gate, repository rules, set-up, benchmarks.
+
+mod bench;
+mod build;
+mod clients;
+mod features;
+mod gate;
+mod process;
+mod python;
+mod server;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", about = "The project's chores", version)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run everything a change must pass; stops at the first step that fails
+    Test(gate::TestArgs),
+    /// Check the repository's own rules
+    Tidy(tidy::TidyArgs),
+    /// Install what the tests need beside Rust: a Python environment with the real clients
+    Setup(python::SetupArgs),
+    /// Build in release mode and measure the server beside the raw engine
+    Bench(bench::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match chore {
+        Chore::Test(args) => gate::test(&workspace, &args),
+        Chore::Tidy(args) => tidy::tidy(&workspace, &args),
+        Chore::Setup(args) => python::setup(&workspace, &args),
+        Chore::Bench(args) => bench::bench(&workspace, &args),
+    }
+}

@@ -1,0 +1,51 @@
+//! Building the workspace's programs once, in the form that the tests use.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Builds all binaries and examples; name → path.
+///
+/// The whole workspace with all features, because then every dependency has the features it has in
+/// the test build, and none is built twice.
+pub(crate) fn executables(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    println!("    $ cargo build --workspace --all-features --bins --examples");
+    let messages = process::capture(
+        workspace
+            .cargo()
+            .args(["build", "--workspace", "--all-features", "--bins", "--examples"])
+            .arg("--message-format=json-render-diagnostics"),
+    )?;
+    Ok(messages.lines().filter_map(executable).collect())
+}
+
+fn executable(message: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let path = message.get("executable")?.as_str()?;
+    let name = message.get("target")?.get("name")?.as_str()?;
+    Some((name.to_owned(), path.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executable_is_read_from_the_message_that_names_it() {
+        let line =
+            r#"{"reason":"compiler-artifact","target":{"name":"tool"},"executable":"/x/tool"}"#;
+        assert_eq!(executable(line), Some(("tool".to_owned(), "/x/tool".into())));
+    }
+
+    #[test]
+    fn a_library_is_no_executable() {
+        let line = r#"{"reason":"compiler-artifact","target":{"name":"lib"},"executable":null}"#;
+        assert_eq!(executable(line), None);
+        assert_eq!(executable("not JSON"), None);
+    }
+}

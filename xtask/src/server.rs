@@ -1,0 +1,151 @@
+//! A server on a fresh SQLite file, for as long as a chore needs it.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
+/// Between finding a free port and the server's listening, another program may take it.
+const TRIES: usize = 3;
+/// Lines of the log that are shown when something went wrong.
+const LOG_LINES: usize = 40;
+
+/// A running server; it is killed when this is dropped, unless it was [stopped](Server::stop).
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+    // The store goes with the server.
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts `program` and waits until it answers. Its log goes to the file `log`.
+    pub(crate) fn start(program: &Path, log: &Path) -> Result<Self> {
+        let mut tries = 1;
+        loop {
+            let mut server = Self::spawn(program, log)?;
+            match server.wait_until_ready() {
+                Ok(()) => {
+                    println!("    server at {} (log: {})", server.url(), log.display());
+                    return Ok(server);
+                }
+                Err(error) if tries == TRIES => {
+                    server.show_log();
+                    return Err(error);
+                }
+                Err(_) => tries += 1,
+            }
+        }
+    }
+
+    fn spawn(program: &Path, log: &Path) -> Result<Self> {
+        if let Some(folder) = log.parent() {
+            fs::create_dir_all(folder).context("cannot make the folder for the log")?;
+        }
+        let log_file = File::create(log).context("cannot make the server's log")?;
+        let folder = tempfile::tempdir().context("cannot make a folder for the store")?;
+        let store = folder.path().join("zaqar.db");
+        let address = free_address()?;
+        let child = Command::new(program)
+            .current_dir(folder.path())
+            .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__BIND", address.ip().to_string())
+            .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__PORT", address.port().to_string())
+            .env("ZAQAR__DRIVERS__MESSAGE_STORE__URI", format!("sqlite://{}", store.display()))
+            .env("ZAQAR__ADMIN__PORT", "0")
+            .stdin(Stdio::null())
+            .stdout(log_file.try_clone().context("cannot share the server's log")?)
+            .stderr(log_file)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self { child, address, log: log.to_owned(), _folder: folder })
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while !answers(self.address) {
+            if let Some(status) = self.child.try_wait().context("cannot wait for the server")? {
+                bail!("the server ended before it listened: {status}");
+            }
+            ensure!(start.elapsed() < START_LIMIT, "the server does not answer");
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Its base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Prints the end of its log.
+    pub(crate) fn show_log(&self) {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES);
+        println!("    the end of {}:", self.log.display());
+        for line in lines.iter().skip(from) {
+            println!("    | {line}");
+        }
+    }
+
+    /// Asks it to stop, as an operator does; it must end by itself, and well.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let pid = self.pid().to_string();
+        process::capture(Command::new("kill").args(["-TERM", &pid]))?;
+        match process::wait_within(&mut self.child, STOP_LIMIT)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => {
+                self.show_log();
+                bail!("the server did not stop well: {status}")
+            }
+            None => {
+                self.show_log();
+                bail!("the server still ran {} s after SIGTERM", STOP_LIMIT.as_secs())
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only if it has ended already, which is what this is for.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("there is no free port")?;
+    listener.local_addr().context("a listener without address")
+}
+
+/// Whether a Zaqar answers at `address`: its version document comes with status 300.
+fn answers(address: SocketAddr) -> bool {
+    let probe = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&address, PROBE_LIMIT)?;
+        stream.set_read_timeout(Some(PROBE_LIMIT))?;
+        stream.set_write_timeout(Some(PROBE_LIMIT))?;
+        write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        Ok(&start == b"HTTP/1.1 300")
+    };
+    probe().unwrap_or(false)
+}
