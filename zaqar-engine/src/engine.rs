@@ -1,0 +1,169 @@
+//! The engine: two drivers, a clock, settings, and what it keeps in memory about queues.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DriverInfo};
+
+use crate::config::EngineConfig;
+use crate::routing::Routes;
+use crate::stages::Stage;
+use crate::statistics::SharedStats;
+
+/// The two planes that an engine works on.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// What exists, and where.
+    pub control: Arc<dyn ControlDriver>,
+    /// Messages, claims, subscriptions.
+    pub data: Arc<dyn DataDriver>,
+}
+
+impl Stores {
+    /// The two planes.
+    #[must_use]
+    pub fn new(control: Arc<dyn ControlDriver>, data: Arc<dyn DataDriver>) -> Self {
+        Self { control, data }
+    }
+}
+
+/// The service over a pair of drivers. Cloning shares it.
+///
+/// Every operation may be dropped at any await: what takes several steps runs in a task of its own
+/// and is finished.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    control: Arc<dyn ControlDriver>,
+    data: Arc<dyn DataDriver>,
+    clock: Arc<dyn Clock>,
+    config: EngineConfig,
+    routes: Routes,
+    stats: SharedStats,
+    tasks: TaskTracker,
+}
+
+/// Puts an [`Engine`] together.
+#[derive(Debug)]
+#[must_use]
+pub struct EngineBuilder {
+    stores: Stores,
+    clock: Arc<dyn Clock>,
+    config: EngineConfig,
+    stages: Vec<Arc<dyn Stage>>,
+}
+
+impl EngineBuilder {
+    /// Sets the configuration.
+    pub fn config(mut self, config: EngineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a stage. The one added first is the one that an operation meets first.
+    pub fn stage(mut self, stage: Arc<dyn Stage>) -> Self {
+        self.stages.push(stage);
+        self
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn build(self) -> Engine {
+        let mut data = self.stores.data;
+        for stage in self.stages.iter().rev() {
+            tracing::debug!(stage = stage.name(), "stage added");
+            data = stage.wrap(data);
+        }
+        let inner = Inner {
+            control: self.stores.control,
+            data,
+            clock: self.clock,
+            routes: Routes::new(self.config.queue_cache_ttl),
+            stats: SharedStats::new(),
+            tasks: TaskTracker::new(),
+            config: self.config,
+        };
+        Engine { inner: Arc::new(inner) }
+    }
+}
+
+impl Engine {
+    /// An engine without stages.
+    ///
+    /// `clock` must be the one that the drivers were opened with.
+    #[must_use]
+    pub fn new(stores: Stores, clock: Arc<dyn Clock>, config: EngineConfig) -> Self {
+        Self::builder(stores, clock).config(config).build()
+    }
+
+    /// Starts to put an engine together.
+    ///
+    /// `clock` must be the one that the drivers were opened with.
+    pub fn builder(stores: Stores, clock: Arc<dyn Clock>) -> EngineBuilder {
+        EngineBuilder { stores, clock, config: EngineConfig::default(), stages: Vec::new() }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// What the data driver is and what it talks to.
+    #[must_use]
+    pub fn data_info(&self) -> DriverInfo {
+        self.inner.data.info()
+    }
+
+    /// What the control driver is and what it talks to.
+    #[must_use]
+    pub fn control_info(&self) -> DriverInfo {
+        self.inner.control.info()
+    }
+
+    /// What the data driver can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.inner.data.capabilities()
+    }
+
+    /// Finishes what was accepted and lets go of the stores; later calls fail with effect `None`.
+    ///
+    /// Stop [maintenance](crate::Maintenance::stop) first.
+    pub async fn shutdown(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.data.close().await;
+        self.inner.control.close().await;
+    }
+
+    pub(crate) fn control(&self) -> &dyn ControlDriver {
+        &*self.inner.control
+    }
+
+    pub(crate) fn data(&self) -> &dyn DataDriver {
+        &*self.inner.data
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.inner.routes
+    }
+
+    pub(crate) fn shared_stats(&self) -> &SharedStats {
+        &self.inner.stats
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
+    }
+}

@@ -1,0 +1,83 @@
+//! What can go wrong above the stores.
+
+use zaqar_core::{Effect, Error, ErrorClass, Retry};
+
+/// Result of an engine operation.
+pub type EngineResult<T> = Result<T, EngineError>;
+
+/// Failure of an engine operation.
+///
+/// The texts of all variants but [`EngineError::Store`] are made for clients; a transport shows
+/// them as they are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A store refused or failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// A reserved queue attribute has a value that it may not have; nothing was changed.
+    #[error("{message}")]
+    Attribute {
+        /// Which attribute, and what it must be.
+        message: String,
+    },
+    /// The request asks for more or less than is allowed; nothing was changed.
+    #[error("{message}")]
+    Rejected {
+        /// What is allowed.
+        message: String,
+    },
+    /// A metadata change does not fit what is stored; nothing was changed.
+    #[error("{message}")]
+    PatchConflict {
+        /// Which key.
+        message: String,
+    },
+}
+
+impl EngineError {
+    pub(crate) fn attribute(message: impl Into<String>) -> Self {
+        Self::Attribute { message: message.into() }
+    }
+
+    pub(crate) fn rejected(message: impl Into<String>) -> Self {
+        Self::Rejected { message: message.into() }
+    }
+
+    /// The kind of error.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Attribute { .. } | Self::Rejected { .. } => ErrorClass::Invalid,
+            Self::PatchConflict { .. } => ErrorClass::Conflict,
+        }
+    }
+
+    /// Whether the operation may have taken effect.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Store(error) => error.effect(),
+            Self::Attribute { .. } | Self::Rejected { .. } | Self::PatchConflict { .. } => {
+                Effect::None
+            }
+        }
+    }
+
+    /// Whether to try again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Store(error) => error.retry(),
+            Self::Attribute { .. } | Self::Rejected { .. } | Self::PatchConflict { .. } => {
+                Retry::Never
+            }
+        }
+    }
+
+    /// Whether the cached route is to blame: the incarnation is closed or has moved.
+    pub(crate) fn is_stale_route(&self) -> bool {
+        matches!(self, Self::Store(Error::QueueGone { .. } | Error::QueueMoved { .. }))
+    }
+}

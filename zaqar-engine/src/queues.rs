@@ -1,0 +1,141 @@
+//! Queues and topics: making, showing, listing, deleting, purging.
+
+use zaqar_core::{
+    Created, JsonObject, ListQueues, Page, ProjectId, QueueKey, QueueKind, QueueName, QueueState,
+    QueueStats,
+};
+
+use crate::attributes;
+use crate::engine::Engine;
+use crate::error::EngineResult;
+use crate::fence::Call;
+
+/// A queue as a listing shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueView {
+    /// Its name.
+    pub name: QueueName,
+    /// Its metadata with the defaults of reserved attributes.
+    pub metadata: JsonObject,
+}
+
+/// What to empty a queue of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PurgeTargets {
+    /// Its messages, claimed and delayed ones too.
+    pub messages: bool,
+    /// Its subscriptions.
+    pub subscriptions: bool,
+}
+
+impl PurgeTargets {
+    /// Everything.
+    pub const ALL: Self = Self { messages: true, subscriptions: true };
+}
+
+impl Engine {
+    /// Makes a queue; one that is there is left as it is.
+    ///
+    /// # Errors
+    /// `Attribute` if a reserved attribute is not valid; the stores'.
+    pub async fn queue_create(
+        &self,
+        key: &QueueKey,
+        metadata: JsonObject,
+    ) -> EngineResult<Created<()>> {
+        attributes::check(&metadata, &key.name, self.config())?;
+        self.create_detached(key, metadata).await
+    }
+
+    /// Reads a queue's metadata with the defaults of reserved attributes. A missing queue has the
+    /// defaults. This asks the store: it shows every change that was answered before.
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_get(&self, key: &QueueKey) -> EngineResult<JsonObject> {
+        let find = self.control().queues().queue_find(key);
+        let found = self.in_time(Call::read("queue_find"), find).await?;
+        let active = found.filter(|record| record.state == QueueState::Active);
+        let stored = active.map(|record| record.metadata).unwrap_or_default();
+        Ok(attributes::display(stored, key.kind, self.config()))
+    }
+
+    /// Whether the queue is there.
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_exists(&self, key: &QueueKey) -> EngineResult<bool> {
+        let find = self.control().queues().queue_find(key);
+        let found = self.in_time(Call::read("queue_find"), find).await?;
+        Ok(found.is_some_and(|record| record.state == QueueState::Active))
+    }
+
+    /// Deletes a queue with its messages, claims and subscriptions; silent if it is not there.
+    ///
+    /// # Errors
+    /// The stores'.
+    pub async fn queue_delete(&self, key: &QueueKey) -> EngineResult<()> {
+        self.delete_detached(key).await
+    }
+
+    /// Lists a project's queues (or topics), ascending by name.
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_list(
+        &self,
+        project: &ProjectId,
+        kind: QueueKind,
+        options: ListQueues,
+    ) -> EngineResult<Page<QueueView, QueueName>> {
+        let list = self.control().queues().queue_list(project, kind, options);
+        let page = self.in_time(Call::read("queue_list"), list).await?;
+        let view = |record: zaqar_core::QueueRecord| QueueView {
+            name: record.key.name,
+            metadata: attributes::display(record.metadata, kind, self.config()),
+        };
+        Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
+    }
+
+    /// Counts a project's queues (or topics).
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_count(&self, project: &ProjectId, kind: QueueKind) -> EngineResult<u64> {
+        let count = self.control().queues().queue_count(project, kind);
+        self.in_time(Call::read("queue_count"), count).await
+    }
+
+    /// Counts a queue's messages; a missing queue has none. Callers within a second may share an
+    /// answer: see [`crate::Engine`]'s statistics in the crate's documents.
+    ///
+    /// # Errors
+    /// The stores'.
+    pub async fn queue_stats(&self, key: &QueueKey) -> EngineResult<QueueStats> {
+        let stats = self
+            .on_queue(Call::read("message_stats"), key, |route| async move {
+                self.stats_shared(&route).await
+            })
+            .await?;
+        Ok(stats.unwrap_or_default())
+    }
+
+    /// Empties a queue; silent if it is not there.
+    ///
+    /// # Errors
+    /// The stores'; then part of what was asked may be done, and a repeat is safe.
+    pub async fn queue_purge(&self, key: &QueueKey, targets: PurgeTargets) -> EngineResult<()> {
+        self.on_queue(Call::write("message_purge"), key, |route| async move {
+            if targets.messages {
+                self.data().messages().message_purge(&route.queue).await?;
+                route.changed();
+            }
+            if targets.subscriptions {
+                self.data().subscriptions().subscription_purge(&route.queue).await?;
+            }
+            Ok(())
+        })
+        .await
+        .map(Option::unwrap_or_default)
+    }
+}

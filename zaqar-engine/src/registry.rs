@@ -1,0 +1,89 @@
+//! Which driver serves a storage URI: the one place where backends are named.
+
+use std::sync::Arc;
+
+use zaqar_core::{Clock, OpenError};
+
+use crate::engine::Stores;
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    /// The clock that the drivers read.
+    pub clock: Arc<dyn Clock>,
+    /// Whether to open a backend that is set up to lose messages.
+    pub unreliable: bool,
+}
+
+impl StoreOptions {
+    /// A store that must be safe.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, unreliable: false }
+    }
+
+    /// Sets whether to open a backend that is set up to lose messages.
+    #[must_use]
+    pub fn unreliable(mut self, unreliable: bool) -> Self {
+        self.unreliable = unreliable;
+        self
+    }
+}
+
+/// A backend that this software knows, whether or not it is part of this build.
+struct Backend {
+    schemes: &'static [&'static str],
+    feature: &'static str,
+    built: bool,
+}
+
+const BACKENDS: [Backend; 1] =
+    [Backend { schemes: &["sqlite"], feature: "sqlite", built: cfg!(feature = "sqlite") }];
+
+/// The URI schemes of the backends in this build.
+pub fn schemes() -> impl Iterator<Item = &'static str> {
+    BACKENDS.iter().filter(|backend| backend.built).flat_map(|backend| backend.schemes).copied()
+}
+
+/// Opens the store at `uri`, for example `sqlite:///var/lib/zaqar/zaqar.db`.
+///
+/// # Errors
+/// `UnknownScheme` says which feature to build with, or which schemes there are; the driver's.
+#[cfg_attr(
+    not(feature = "sqlite"),
+    expect(unused_variables, reason = "a build without backends opens nothing")
+)]
+pub async fn open(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
+    let scheme = uri.split_once(':').map(|(scheme, _rest)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        #[cfg(feature = "sqlite")]
+        Some("sqlite") => open_sql(uri, options).await,
+        Some(scheme) => Err(unknown_scheme(scheme)),
+        None => Err(OpenError::InvalidUri {
+            reason: format!("it names no scheme; this build has {}", known()),
+        }),
+    }
+}
+
+fn unknown_scheme(scheme: &str) -> OpenError {
+    let wanted = BACKENDS.iter().find(|backend| backend.schemes.contains(&scheme));
+    let hint = match wanted {
+        Some(backend) => format!("build with feature `{}`", backend.feature),
+        None => format!("this build has {}", known()),
+    };
+    OpenError::UnknownScheme { scheme: scheme.to_owned(), hint }
+}
+
+fn known() -> String {
+    let schemes: Vec<_> = schemes().collect();
+    if schemes.is_empty() { "no backend at all".to_owned() } else { schemes.join(", ") }
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sql(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
+    let clock = Arc::clone(&options.clock);
+    let options = zaqar_storage_sql::OpenOptions::new(clock).unreliable(options.unreliable);
+    let drivers = zaqar_storage_sql::open(uri, options).await?;
+    Ok(Stores::new(drivers.control, drivers.data))
+}
