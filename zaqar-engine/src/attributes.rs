@@ -220,3 +220,126 @@ fn check_encryption(metadata: &JsonObject) -> EngineResult<()> {
 pub fn retry_policy_check(policy: &Value) -> EngineResult<()> {
     retry_policy::check(policy)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> JsonObject {
+        value.as_object().unwrap().clone()
+    }
+
+    fn refusal(value: Value) -> Option<String> {
+        let name = QueueName::new("q").unwrap();
+        let config = EngineConfig::default();
+        check(&object(value), &name, &config).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_attribute_out_of_range_is_refused_with_the_text_that_clients_know() {
+        let ttl = "_default_message_ttl can not exceed 1209600 seconds, and must be at least 60 \
+                   seconds long.";
+        let size = "_max_messages_post_size can not exceed 262144,  and must be at least greater \
+                    than 0.";
+        let delay = "The TTL can not exceed 900 seconds, and must be at least 0 seconds long.";
+        let dead = "The TTL for a message may not exceed 1209600 seconds, and must be at least 60 \
+                    seconds long.";
+        let cases = [
+            (json!({"_default_message_ttl": 59}), ttl),
+            (json!({"_default_message_ttl": 0}), ttl),
+            (json!({"_default_message_ttl": 1_209_601}), ttl),
+            (json!({"_max_messages_post_size": 0}), size),
+            (json!({"_max_messages_post_size": 262_145}), size),
+            (json!({"_default_message_delay": -1}), delay),
+            (json!({"_default_message_delay": 901}), delay),
+            (json!({"_dead_letter_queue_messages_ttl": 59}), dead),
+            (
+                json!({"_max_claim_count": -1}),
+                "_max_claim_count can not exceed 4294967295, and must not be negative.",
+            ),
+        ];
+        for (metadata, text) in cases {
+            assert_eq!(refusal(metadata.clone()).as_deref(), Some(text), "{metadata}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_of_the_wrong_type_is_refused() {
+        for key in [
+            DEFAULT_MESSAGE_TTL,
+            MESSAGES_POST_SIZE_MAX,
+            DEFAULT_MESSAGE_DELAY,
+            CLAIM_COUNT_MAX,
+            DEAD_LETTER_TTL,
+        ] {
+            for wrong in [json!("60"), json!(""), json!([]), json!(60.0), json!(true), json!({})] {
+                let text = refusal(json!({key: wrong}));
+                assert_eq!(text, Some(format!("{key} must be integer.")), "{wrong}");
+            }
+        }
+        let text = "_enable_encrypt_messages must be boolean.";
+        assert_eq!(refusal(json!({"_enable_encrypt_messages": "yes"})).as_deref(), Some(text));
+        let text = "_dead_letter_queue must be a valid queue name.";
+        assert_eq!(refusal(json!({"_dead_letter_queue": 5})).as_deref(), Some(text));
+        assert_eq!(refusal(json!({"_dead_letter_queue": "a/b"})).as_deref(), Some(text));
+        let text = "_dead_letter_queue must be another queue.";
+        assert_eq!(refusal(json!({"_dead_letter_queue": "q"})).as_deref(), Some(text));
+    }
+
+    #[test]
+    fn good_attributes_null_and_any_other_key_are_accepted() {
+        let good = json!({
+            "_default_message_ttl": 60, "_max_messages_post_size": 1, "_default_message_delay": 0,
+            "_max_claim_count": 0, "_dead_letter_queue": "dead", "_flavor": "gold",
+            "_dead_letter_queue_messages_ttl": 1_209_600, "_enable_encrypt_messages": false,
+            "_retry_policy": {"minimum_delay": 5, "maximum_delay": 15, "other": 1},
+            "_ttl": "x", "": 1, "$a": [], "a.b": {},
+        });
+        assert_eq!(refusal(good), None);
+        for key in SHOWN.into_iter().chain([FLAVOR, RETRY_POLICY]) {
+            assert_eq!(refusal(json!({key: null})), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn encryption_is_refused_rather_than_ignored() {
+        assert!(refusal(json!({"_enable_encrypt_messages": true})).is_some());
+    }
+
+    #[test]
+    fn a_missing_or_empty_reserved_value_is_shown_as_its_default() {
+        let config = EngineConfig::default();
+        let shown = display(
+            object(json!({"_default_message_ttl": 60, "_max_claim_count": 0, "mine": 0})),
+            QueueKind::Queue,
+            &config,
+        );
+        let expected = json!({
+            "_default_message_ttl": 60, "_max_claim_count": null, "mine": 0,
+            "_max_messages_post_size": 262_144, "_default_message_delay": 0,
+            "_dead_letter_queue": null, "_dead_letter_queue_messages_ttl": null,
+            "_enable_encrypt_messages": false,
+        });
+        assert_eq!(shown, object(expected));
+        let topic = display(JsonObject::new(), QueueKind::Topic, &config);
+        let expected = json!({
+            "_max_messages_post_size": 262_144, "_default_message_ttl": 3_600,
+            "_default_message_delay": 0,
+        });
+        assert_eq!(topic, object(expected));
+    }
+
+    #[test]
+    fn dead_letters_need_both_a_count_and_a_queue() {
+        let of = |value| QueueAttributes::of(&object(value)).dead_letters;
+        assert_eq!(of(json!({"_max_claim_count": 2})), None);
+        assert_eq!(of(json!({"_dead_letter_queue": "d"})), None);
+        assert_eq!(of(json!({"_max_claim_count": null, "_dead_letter_queue": "d"})), None);
+        assert_eq!(of(json!({"_max_claim_count": 2, "_dead_letter_queue": "no/name"})), None);
+        let target = QueueName::new("d").unwrap();
+        let policy = DeadLetterPolicy { claims_max: 2, target, ttl: None };
+        assert_eq!(of(json!({"_max_claim_count": 2, "_dead_letter_queue": "d"})), Some(policy));
+    }
+}

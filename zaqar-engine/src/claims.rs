@@ -127,7 +127,10 @@ impl Engine {
             let claimed = engine.claim_directly(&route, options).await?;
             if claimed.parked > 0 {
                 route.changed();
-                engine.dead_letters_move(Some(&route.queue)).await;
+                // The claim stands whatever becomes of the dead letters.
+                if let Err(error) = engine.dead_letters_move(Some(&route.queue)).await {
+                    tracing::warn!(%error, "dead letters stay parked for now");
+                }
             }
             if answer.send(claimed).is_err() {
                 engine.data().claims().claim_delete(&route.queue, id).await?;

@@ -4,7 +4,7 @@
 //! out: the target takes a copy under the same id, then the parked source goes. A crash in between
 //! leaves both for a while, never neither (G10); whoever leases the transfer next finishes it.
 
-use zaqar_core::{LeaseId, PageLimit, QueueKey, QueueRef, Redrive, Transfer, Ttl};
+use zaqar_core::{Capability, LeaseId, PageLimit, QueueKey, QueueRef, Redrive, Transfer, Ttl};
 
 use crate::engine::Engine;
 use crate::error::EngineResult;
@@ -56,19 +56,18 @@ impl Engine {
     /// Carries out the transfers of one queue, or of all, that nobody else holds.
     ///
     /// Nothing is lost when this fails: the messages stay parked, visible and counted.
-    pub(crate) async fn dead_letters_move(&self, source: Option<&QueueRef>) -> MoveReport {
+    pub(crate) async fn dead_letters_move(
+        &self,
+        source: Option<&QueueRef>,
+    ) -> EngineResult<MoveReport> {
         let mut report = MoveReport::default();
-        let limit = PageLimit::default();
+        if !self.capabilities().has(Capability::DeadLetter) {
+            return Ok(report);
+        }
+        let (outbox, limit) = (self.data().outbox(), PageLimit::default());
         for _ in 0..LEASES_MAX {
             let ttl = Ttl::from_secs_clamped(LEASE_TTL_S);
-            let outbox = self.data().outbox();
-            let leased = match outbox.transfer_lease(source, LeaseId::random(), ttl, limit).await {
-                Ok(leased) => leased,
-                Err(error) => {
-                    tracing::warn!(%error, "dead letters could not be leased");
-                    break;
-                }
-            };
+            let leased = outbox.transfer_lease(source, LeaseId::random(), ttl, limit).await?;
             let complete = leased.len() < limit.as_usize();
             for transfer in leased {
                 match self.dead_letter_move(&transfer).await {
@@ -88,7 +87,7 @@ impl Engine {
                 break;
             }
         }
-        report
+        Ok(report)
     }
 
     async fn dead_letter_move(&self, transfer: &Transfer) -> EngineResult<()> {

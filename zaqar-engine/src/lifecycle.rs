@@ -34,9 +34,11 @@ impl Engine {
 
     async fn create(&self, key: &QueueKey, metadata: &JsonObject) -> Result<Created<()>, Error> {
         let queues = self.control().queues();
+        let _turn = self.routes().making(key).await;
         for _ in 0..CREATE_ATTEMPTS_MAX {
             match queues.queue_find(key).await? {
                 Some(record) if record.state == QueueState::Active => {
+                    self.routes().keep(&record).await;
                     return Ok(Created::Existing(()));
                 }
                 Some(deleting) => self.deletion_finish(&deleting.queue_ref()).await?,
@@ -52,6 +54,7 @@ impl Engine {
                 Created::Existing(holder) => {
                     self.data().heads().head_close(&queue).await?;
                     if holder.state == QueueState::Active {
+                        self.routes().keep(&holder).await;
                         return Ok(Created::Existing(()));
                     }
                 }

@@ -114,7 +114,7 @@ impl Engine {
     /// Finishes queue deletions and moves of dead letters that were interrupted, up to a bound.
     ///
     /// # Errors
-    /// The control store's. What fails for one queue or message is counted in the report.
+    /// The stores'. What fails for one queue or message is counted in the report.
     pub async fn finish_interrupted(&self) -> EngineResult<InterruptedReport> {
         let mut report = InterruptedReport::default();
         let records = self.control().queues().queue_list_deleting(PageLimit::default()).await?;
@@ -127,7 +127,7 @@ impl Engine {
                 }
             }
         }
-        let moved = self.dead_letters_move(None).await;
+        let moved = self.dead_letters_move(None).await?;
         report.transfers = moved.moved;
         report.failed += moved.failed;
         Ok(report)

@@ -106,8 +106,10 @@ impl Engine {
         self.in_time(Call::read("queue_count"), count).await
     }
 
-    /// Counts a queue's messages; a missing queue has none. Callers within a second may share an
-    /// answer: see [`crate::Engine`]'s statistics in the crate's documents.
+    /// Counts a queue's messages; a missing queue has none.
+    ///
+    /// The count is exact as of at most a second ago: callers share it for as long, or for ten times
+    /// as long as it took once this process has changed the queue.
     ///
     /// # Errors
     /// The stores'.
@@ -125,17 +127,23 @@ impl Engine {
     /// # Errors
     /// The stores'; then part of what was asked may be done, and a repeat is safe.
     pub async fn queue_purge(&self, key: &QueueKey, targets: PurgeTargets) -> EngineResult<()> {
-        self.on_queue(Call::write("message_purge"), key, |route| async move {
-            if targets.messages {
-                self.data().messages().message_purge(&route.queue).await?;
-                route.changed();
-            }
-            if targets.subscriptions {
-                self.data().subscriptions().subscription_purge(&route.queue).await?;
-            }
-            Ok(())
+        let (engine, key, call) = (self.clone(), key.clone(), Call::write("message_purge"));
+        self.detached(call, async move {
+            let engine = &engine;
+            engine
+                .on_queue(call, &key, |route| async move {
+                    if targets.messages {
+                        engine.data().messages().message_purge(&route.queue).await?;
+                        route.changed();
+                    }
+                    if targets.subscriptions {
+                        engine.data().subscriptions().subscription_purge(&route.queue).await?;
+                    }
+                    Ok(())
+                })
+                .await
+                .map(Option::unwrap_or_default)
         })
         .await
-        .map(Option::unwrap_or_default)
     }
 }

@@ -71,3 +71,49 @@ pub(crate) fn check(policy: &Value) -> EngineResult<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_rule_has_its_text() {
+        let cases = [
+            (json!([]), "retry_policy must be a dict."),
+            (json!({"minimum_delay": "5"}), "Retry policy: minimum_delay must be a integer."),
+            (json!({"minimum_delay": 5.0}), "Retry policy: minimum_delay must be a integer."),
+            (json!({"maximum_delay": true}), "Retry policy: maximum_delay must be a integer."),
+            (
+                json!({"retries_with_no_delay": -1}),
+                "Retry policy: retries_with_no_delay must not be negative.",
+            ),
+            (json!({"retry_backoff_function": 1}), "retry_backoff_function must be a string."),
+            (json!({"retry_backoff_function": "fast"}), "invalid retry_backoff_function."),
+            (
+                json!({"ignore_subscription_override": 1}),
+                "ignore_subscription_override must be a boolean.",
+            ),
+            (json!({"maximum_delay": 4}), "minimum_delay must less than maximum_delay."),
+            (json!({"minimum_delay": 21}), "invalid minimum_delay and maximum_delay."),
+        ];
+        for (policy, text) in cases {
+            let refused = check(&policy).unwrap_err().to_string();
+            assert_eq!(refused, text, "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_sound_policy_is_accepted() {
+        for policy in [
+            json!(null),
+            json!({}),
+            json!({"minimum_delay": null, "unknown": "x"}),
+            json!({"minimum_delay": 0, "maximum_delay": 10}),
+            json!({"retry_backoff_function": "geometric", "ignore_subscription_override": true}),
+        ] {
+            assert!(check(&policy).is_ok(), "{policy}");
+        }
+    }
+}

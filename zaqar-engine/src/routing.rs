@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use zaqar_core::{Effect, Error, QueueKey, QueueRecord, QueueRef, QueueState};
 
 use crate::attributes::QueueAttributes;
@@ -17,6 +18,8 @@ use crate::engine::Engine;
 const ROUTES_MAX: u64 = 100_000;
 /// The longest that a route is kept, whatever the configuration says.
 const ROUTE_TTL_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// How long a queue's turn-taking is remembered after its last use.
+const MAKING_IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// What operations need to know about a queue.
 #[derive(Debug)]
@@ -61,6 +64,7 @@ enum Miss {
 #[derive(Debug)]
 pub(crate) struct Routes {
     cache: Cache<QueueKey, Arc<Route>>,
+    making: Cache<QueueKey, Arc<Mutex<()>>>,
 }
 
 impl Routes {
@@ -95,10 +99,8 @@ impl Routes {
     }
 
     /// Keeps what was just stored, so that this process sees its own change at once.
-    pub(crate) async fn keep(&self, record: &QueueRecord) -> Arc<Route> {
-        let route = Arc::new(Route::new(record));
-        self.cache.insert(record.key.clone(), Arc::clone(&route)).await;
-        route
+    pub(crate) async fn keep(&self, record: &QueueRecord) {
+        self.cache.insert(record.key.clone(), Arc::new(Route::new(record))).await;
     }
 }
 
