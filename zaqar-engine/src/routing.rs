@@ -69,9 +69,17 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(ttl: Duration) -> Self {
-        let cache =
-            Cache::builder().max_capacity(ROUTES_MAX).time_to_live(ttl.min(ROUTE_TTL_MAX)).build();
-        Self { cache }
+        let cache = Cache::builder().max_capacity(ROUTES_MAX);
+        let making = Cache::builder().max_capacity(ROUTES_MAX).time_to_idle(MAKING_IDLE_MAX);
+        let cache = cache.time_to_live(ttl.min(ROUTE_TTL_MAX)).build();
+        Self { cache, making: making.build() }
+    }
+
+    /// Lets one task of this process at a time make the queue, so that a thousand first posts to it
+    /// make one. Only a courtesy: the stores decide who makes it.
+    pub(crate) async fn making(&self, key: &QueueKey) -> OwnedMutexGuard<()> {
+        let turn = self.making.get_with_by_ref(key, async { Arc::default() }).await;
+        turn.lock_owned().await
     }
 
     /// Drops the entry of a route that turned out stale, unless it was renewed meanwhile.
