@@ -4,6 +4,7 @@ import unittest
 
 import openstack
 from openstack import exceptions
+from openstack.message.v2 import claim
 
 import support
 from fake_keystone import FakeKeystone
@@ -45,7 +46,10 @@ class SdkTest(unittest.TestCase):
         return [href.rsplit("/", 1)[1] for href in posted]
 
     def claim(self, queue):
-        return self.message.create_claim(queue, ttl=TTL_CLAIM_S, grace=GRACE_S)
+        # Not by the proxy's create_claim: it gives the claim a connection, and then this version
+        # reads the claim's id from the connection's location instead of the answer's.
+        new_claim = claim.Claim.new(queue_name=queue, ttl=TTL_CLAIM_S, grace=GRACE_S)
+        return new_claim.create(self.message)
 
 
 class QueueTest(SdkTest):
@@ -66,6 +70,11 @@ class QueueTest(SdkTest):
     def test_a_deleted_queue_is_not_listed(self):
         self.message.delete_queue(self.queue(), ignore_missing=False)
         self.assertEqual([], list(self.message.queues()))
+
+    def test_a_refusal_says_why(self):
+        with self.assertRaises(exceptions.BadRequestException) as caught:
+            self.message.create_queue(name=fresh("queue"), _default_message_ttl="long")
+        self.assertIn("_default_message_ttl", caught.exception.response.json()["description"])
 
     def test_projects_do_not_see_each_other(self):
         queue = self.queue()
@@ -104,37 +113,32 @@ class MessageTest(SdkTest):
         with self.assertRaises(exceptions.NotFoundException):
             self.message.get_message(queue, message_id)
 
-    def test_a_refused_post_says_why(self):
-        queue = self.queue()
-        with self.assertRaisesRegex(exceptions.BadRequestException, "at least 60 seconds"):
-            self.message.post_message(queue, [{"body": "x", "ttl": 1}])
-
 
 class ClaimTest(SdkTest):
     def test_a_claim_holds_the_oldest_messages(self):
         queue = self.queue()
         self.post(queue, "a", "b")
-        claim = self.claim(queue)
-        self.assertEqual(["a", "b"], [message["body"] for message in claim.messages])
+        held = self.claim(queue)
+        self.assertEqual(["a", "b"], [message["body"] for message in held.messages])
 
     def test_a_claim_is_read_by_its_id(self):
         queue = self.queue()
         self.post(queue, "a")
-        claim = self.message.get_claim(queue, self.claim(queue).id)
-        self.assertEqual(TTL_CLAIM_S, claim.ttl)
-        self.assertEqual(["a"], [message["body"] for message in claim.messages])
+        held = self.message.get_claim(queue, self.claim(queue).id)
+        self.assertEqual(TTL_CLAIM_S, held.ttl)
+        self.assertEqual(["a"], [message["body"] for message in held.messages])
 
     def test_claiming_an_empty_queue_gives_nothing(self):
-        claim = self.claim(self.queue())
-        self.assertIsNone(claim.id)
-        self.assertFalse(claim.messages)
+        held = self.claim(self.queue())
+        self.assertIsNone(held.id)
+        self.assertFalse(held.messages)
 
     def test_a_renewed_claim_has_its_new_ttl(self):
         queue = self.queue()
         self.post(queue, "a")
-        claim = self.claim(queue)
-        self.message.update_claim(queue, claim.id, ttl=TTL_CLAIM_S + 60, grace=GRACE_S)
-        self.assertEqual(TTL_CLAIM_S + 60, self.message.get_claim(queue, claim.id).ttl)
+        held = self.claim(queue)
+        self.message.update_claim(queue, held.id, ttl=TTL_CLAIM_S + 60, grace=GRACE_S)
+        self.assertEqual(TTL_CLAIM_S + 60, self.message.get_claim(queue, held.id).ttl)
 
     def test_released_messages_are_claimed_again(self):
         queue = self.queue()
@@ -145,18 +149,18 @@ class ClaimTest(SdkTest):
     def test_a_released_claim_is_not_found(self):
         queue = self.queue()
         self.post(queue, "a")
-        claim = self.claim(queue)
-        self.message.delete_claim(queue, claim.id)
+        held = self.claim(queue)
+        self.message.delete_claim(queue, held.id)
         with self.assertRaises(exceptions.NotFoundException):
-            self.message.get_claim(queue, claim.id)
+            self.message.get_claim(queue, held.id)
 
     def test_a_claimed_message_is_deleted_only_with_its_claim(self):
         queue = self.queue()
         (message_id,) = self.post(queue, "a")
-        claim = self.claim(queue)
+        held = self.claim(queue)
         with self.assertRaises(exceptions.ForbiddenException):
             self.message.delete_message(queue, message_id)
-        self.message.delete_message(queue, message_id, claim=claim.id)
+        self.message.delete_message(queue, message_id, claim=held.id)
         with self.assertRaises(exceptions.NotFoundException):
             self.message.get_message(queue, message_id)
 

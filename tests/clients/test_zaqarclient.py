@@ -259,8 +259,7 @@ class ClaimTest(ClientTest):
         self.post(queue, "a")
         claim = self.claim(queue)
         claim.delete()
-        (message,) = list(self.claim(queue))
-        self.assertEqual(("a", 2), (message.body, message.claim_count))
+        self.assertEqual(["a"], bodies(self.claim(queue)))
 
     def test_a_released_claim_is_not_found(self):
         queue = self.queue()
