@@ -175,6 +175,8 @@ pub enum Availability {
     Ready(Arc<dyn Harness>),
     /// There is none: the tests are skipped visibly, with what to do about it.
     Absent {
+        /// The backend's name, as in `ZAQAR_CONFORMANCE_REQUIRE`.
+        backend: &'static str,
         /// The environment variable that says where the backend is.
         variable: &'static str,
         /// What to set it to.

@@ -1,1 +1,261 @@
-//! A driver's `tests/conformance.rs` in one line.
+//! A driver's `tests/conformance.rs` in one line: [`main!`](crate::main).
+//!
+//! The binary speaks the protocol of the standard test harness, so `cargo test` and
+//! `cargo nextest` list, filter and run each case and trial as a test of its own. It also is the
+//! child process of the process ring, and, where `ZAQAR_CONFORMANCE_REPORT` names a folder, it runs
+//! the suite in one go and writes the report there.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tokio::runtime::Runtime;
+use zaqar_core::DisciplinedClock;
+
+use crate::case::{Case, Guarantee, Level};
+use crate::harness::{Availability, CHILD_VARIABLE, Namespace};
+use crate::report::{Entry, Outcome, Report};
+use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
+
+/// Makes a test binary (`harness = false`) of a function that returns a
+/// [`Harness`](crate::Harness) or an [`Availability`](crate::Availability).
+///
+/// ```text
+/// //! The conformance suite over this driver.
+/// zaqar_conformance::main!(MyHarness::new);
+/// ```
+#[macro_export]
+macro_rules! main {
+    ($harness:expr) => {
+        fn main() -> ::std::process::ExitCode {
+            let binary = $crate::main_macro::Binary {
+                package: env!("CARGO_PKG_NAME"),
+                test: env!("CARGO_CRATE_NAME"),
+                scratch: option_env!("CARGO_TARGET_TMPDIR"),
+            };
+            $crate::main_macro::run(binary, || $crate::Availability::from(($harness)()))
+        }
+    };
+}
+
+/// The test binary that [`main!`](crate::main) makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Binary {
+    /// The driver's crate.
+    pub package: &'static str,
+    /// The test target.
+    pub test: &'static str,
+    /// A folder within the build folder.
+    pub scratch: Option<&'static str>,
+}
+
+impl Binary {
+    fn reproduce(&self, id: Option<&str>, seed: u64, budget: Budget) -> String {
+        let Self { package, test, .. } = self;
+        let filter = id.map(|id| format!(" -- --exact {id}")).unwrap_or_default();
+        format!(
+            "ZAQAR_CONFORMANCE_SEED={seed} ZAQAR_CONFORMANCE_BUDGET={} \
+             cargo test -p {package} --test {test}{filter}",
+            budget.word()
+        )
+    }
+
+    /// `target/conformance`, wherever the build folder is.
+    fn reports(&self) -> PathBuf {
+        let scratch = Path::new(self.scratch.unwrap_or("target/tmp"));
+        scratch.parent().unwrap_or(scratch).join("conformance")
+    }
+}
+
+/// Runs the binary that [`main!`](crate::main) makes.
+pub fn run(binary: Binary, make: impl FnOnce() -> Availability + Send + 'static) -> ExitCode {
+    match try_run(binary, make) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}: {error:#}", binary.test);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(
+    binary: Binary,
+    make: impl FnOnce() -> Availability + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    if let Ok(namespace) = std::env::var(CHILD_VARIABLE) {
+        return serve_as_child(make(), &Namespace::from_text(namespace));
+    }
+    let budget = Budget::from_env()?;
+    let seed = suite::seed_from_env(budget)?;
+    if let Ok(folder) = std::env::var("ZAQAR_CONFORMANCE_REPORT") {
+        return report_into(binary, make(), Path::new(&folder), seed, budget);
+    }
+    let arguments = Arguments::from_args();
+    let make: Box<dyn FnOnce() -> Availability + Send> = Box::new(make);
+    let shared = Arc::new(Shared {
+        binary,
+        seed,
+        budget,
+        harness: LazyLock::new(make),
+        entries: Mutex::new(Vec::new()),
+    });
+    let trials = listed(&shared);
+    let total = trials.len();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    shared.write_report_of(total)?;
+    Ok(conclusion.exit_code())
+}
+
+fn serve_as_child(availability: Availability, ns: &Namespace) -> anyhow::Result<ExitCode> {
+    let Availability::Ready(harness) = availability else {
+        anyhow::bail!("the child process has no backend");
+    };
+    runtime()?.block_on(async {
+        let drivers = harness.open(ns, Arc::new(DisciplinedClock::from_system())).await?;
+        crate::loss::serve(drivers).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report_into(
+    binary: Binary,
+    availability: Availability,
+    folder: &Path,
+    seed: u64,
+    budget: Budget,
+) -> anyhow::Result<ExitCode> {
+    let Availability::Ready(harness) = availability else {
+        anyhow::bail!("there is no backend to report on");
+    };
+    let reproduce = binary.reproduce(None, seed, budget);
+    let suite = Suite::new(harness).seed(seed).budget(budget).reproduce(reproduce);
+    let report = runtime()?.block_on(suite.run())?;
+    println!("{}", report.text());
+    println!("{}", report.write(folder)?.display());
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+/// What the trials of one process share.
+struct Shared {
+    binary: Binary,
+    seed: u64,
+    budget: Budget,
+    /// Made by the first trial that runs: a mere listing must not touch a backend.
+    harness: LazyLock<Availability, Box<dyn FnOnce() -> Availability + Send>>,
+    /// With their places in the listing.
+    entries: Mutex<Vec<(usize, Entry)>>,
+}
+
+impl Shared {
+    /// Turns what came of one case or trial into what the test harness understands.
+    fn conclude(&self, place: usize, name: &str, entry: Entry) -> Result<Completion, Failed> {
+        let concluded = match &entry.outcome {
+            Outcome::Passed { .. } | Outcome::RefusalVerified { .. } => Ok(Completion::Completed),
+            Outcome::Undeclared { capability } => {
+                Ok(Completion::ignored_with(format!("{capability:?} is not declared")))
+            }
+            Outcome::Skipped { by, reason } => {
+                Ok(Completion::ignored_with(format!("{by}: {reason}")))
+            }
+            Outcome::Failed { evidence } if entry.level == Level::Provisional => {
+                Ok(Completion::ignored_with(format!("provisional: {evidence}")))
+            }
+            Outcome::Failed { evidence } => Err(self.failed(name, &entry, evidence)),
+            Outcome::Inconclusive { reason } => {
+                Err(self.failed(name, &entry, &format!("inconclusive: {reason}")))
+            }
+        };
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push((place, entry));
+        concluded
+    }
+
+    fn failed(&self, name: &str, entry: &Entry, evidence: &str) -> Failed {
+        let guarantees: Vec<String> = entry.guarantees.iter().map(Guarantee::to_string).collect();
+        let reproduce = self.binary.reproduce(Some(name), self.seed, self.budget);
+        let guarantees = guarantees.join(" ");
+        Failed::from(format!("{evidence}\nguarantees: {guarantees}\nrun again: {reproduce}"))
+    }
+
+    /// Writes the report if this process ran everything: a part would replace the whole.
+    fn write_report_of(&self, total: usize) -> anyhow::Result<()> {
+        let mut entries =
+            std::mem::take(&mut *self.entries.lock().unwrap_or_else(PoisonError::into_inner));
+        if entries.len() < total || total == 0 {
+            return Ok(());
+        }
+        let Availability::Ready(harness) = &*self.harness else { return Ok(()) };
+        entries.sort_by_key(|(place, _)| *place);
+        let declared = runtime()?.block_on(suite::capabilities(harness))?;
+        let report = Report::new(
+            harness.subject(),
+            declared,
+            self.seed,
+            self.budget,
+            entries.into_iter().map(|(_, entry)| entry).collect(),
+            self.binary.reproduce(None, self.seed, self.budget),
+        );
+        println!("report: {}", report.write(&self.binary.reports())?.display());
+        Ok(())
+    }
+}
+
+/// Every case as `case::<id>` and every trial as `trial::<name>`.
+fn listed(shared: &Arc<Shared>) -> Vec<Trial> {
+    let cases = suite::cases().into_iter().map(Listed::Case);
+    let trials = suite::trials().into_iter().map(Listed::Trial);
+    let listed = cases.chain(trials).enumerate().map(|(place, item)| {
+        let shared = Arc::clone(shared);
+        let name = item.name();
+        Trial::ignorable_test(name.clone(), move || {
+            let harness = match &*shared.harness {
+                Availability::Ready(harness) => Arc::clone(harness),
+                Availability::Absent { backend, variable, hint } => {
+                    return absent(backend, variable, hint);
+                }
+            };
+            let run = TrialRun { harness, seed: shared.seed, budget: shared.budget };
+            let entry = item.run(run)?;
+            shared.conclude(place, &name, entry)
+        })
+    });
+    listed.collect()
+}
+
+/// What one listed test runs.
+enum Listed {
+    Case(&'static Case),
+    Trial(SuiteTrial),
+}
+
+impl Listed {
+    fn name(&self) -> String {
+        match self {
+            Self::Case(case) => format!("case::{}", case.id),
+            Self::Trial(trial) => format!("trial::{}", trial.name),
+        }
+    }
+
+    fn run(self, run: TrialRun) -> Result<Entry, Failed> {
+        let runtime = runtime()?;
+        Ok(match self {
+            Self::Case(case) => runtime.block_on(suite::entry_of_case(case, &run)),
+            Self::Trial(trial) => runtime.block_on(suite::entry_of_trial(trial, run)),
+        })
+    }
+}
+
+/// No backend: skipped for all to see, unless `ZAQAR_CONFORMANCE_REQUIRE` asks for it.
+fn absent(backend: &str, variable: &str, hint: &str) -> Result<Completion, Failed> {
+    let text = format!("no {backend}: set {variable} to {hint}");
+    let required = std::env::var("ZAQAR_CONFORMANCE_REQUIRE").unwrap_or_default();
+    if required.split(',').any(|required| required.trim() == backend) {
+        return Err(Failed::from(text));
+    }
+    Ok(Completion::ignored_with(text))
+}
+
+/// A runtime for one test: two workers, so that concurrent steps do run at the same time.
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}

@@ -201,7 +201,7 @@ async fn execute(case: &Case, context: Context, passed: Outcome) -> Outcome {
 }
 
 /// Runs one case on a namespace of its own, or the refusal that stands in for it.
-pub(crate) async fn run_case(harness: &Arc<dyn Harness>, case: &Case, seed: u64) -> Outcome {
+async fn run_case(harness: &Arc<dyn Harness>, case: &Case, seed: u64) -> Outcome {
     if let Some(outcome) = waived(harness, case.id) {
         return outcome;
     }
@@ -227,7 +227,7 @@ pub(crate) async fn run_case(harness: &Arc<dyn Harness>, case: &Case, seed: u64)
 }
 
 /// Runs one trial.
-pub(crate) async fn run_trial(trial: SuiteTrial, run: TrialRun) -> Outcome {
+async fn run_trial(trial: SuiteTrial, run: TrialRun) -> Outcome {
     if let Some(outcome) = waived(&run.harness, &trial.name) {
         return outcome;
     }
@@ -330,16 +330,12 @@ impl Suite {
     pub async fn run(self) -> Result<Report, Failure> {
         let declared = capabilities(&self.harness).await?;
         let mut entries = Vec::new();
+        let run = self.trial_run();
         for case in cases().into_iter().filter(|case| self.wants(case.id)) {
-            let begun = Instant::now();
-            let outcome = run_case(&self.harness, case, self.seed).await;
-            entries.push(entry(case.id, case.level, case.guarantees, outcome, begun));
+            entries.push(entry_of_case(case, &run).await);
         }
         for trial in trials().into_iter().filter(|trial| self.wants(&trial.name)) {
-            let begun = Instant::now();
-            let (name, level, guarantees) = (trial.name.clone(), trial.level(), trial.guarantees);
-            let outcome = run_trial(trial, self.trial_run()).await;
-            entries.push(entry(&name, level, guarantees, outcome, begun));
+            entries.push(entry_of_trial(trial, run.clone()).await);
         }
         let Self { harness, seed, budget, reproduce, .. } = self;
         Ok(Report::new(harness.subject(), declared, seed, budget, entries, reproduce))
@@ -350,8 +346,22 @@ impl Suite {
     }
 }
 
-/// One line of a report.
-pub(crate) fn entry(
+/// Runs one case; its line of the report.
+pub(crate) async fn entry_of_case(case: &Case, run: &TrialRun) -> Entry {
+    let begun = Instant::now();
+    let outcome = run_case(&run.harness, case, run.seed).await;
+    entry(case.id, case.level, case.guarantees, outcome, begun)
+}
+
+/// Runs one trial; its line of the report.
+pub(crate) async fn entry_of_trial(trial: SuiteTrial, run: TrialRun) -> Entry {
+    let begun = Instant::now();
+    let (name, level, guarantees) = (trial.name.clone(), trial.level(), trial.guarantees);
+    let outcome = run_trial(trial, run).await;
+    entry(&name, level, guarantees, outcome, begun)
+}
+
+fn entry(
     id: &str,
     level: Level,
     guarantees: &[Guarantee],

@@ -1,0 +1,129 @@
+//! Claims.
+
+use async_trait::async_trait;
+use zaqar_core::{
+    Capability, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Error, Message, QueueRef,
+    Result, Timestamp, Ttl,
+};
+
+use super::driver::ReferenceData;
+use super::head::Head;
+use super::stored::{Hold, Parked, Stored};
+
+#[async_trait]
+impl ClaimController for ReferenceData {
+    async fn claim_create(&self, queue: &QueueRef, options: CreateClaim) -> Result<Claimed> {
+        self.step("claim_create", |state, now| {
+            state.require(Capability::Claims, "claim_create")?;
+            if options.redrive.is_some() {
+                state.require(Capability::DeadLetter, "claim_create")?;
+            }
+            state.head_mut(queue)?.claim(&options, now)
+        })
+    }
+
+    async fn claim_get(&self, queue: &QueueRef, id: ClaimId) -> Result<(Claim, Vec<Message>)> {
+        self.step("claim_get", |state, now| {
+            state.require(Capability::Claims, "claim_get")?;
+            let head = state.head(queue)?;
+            let hold = head.held(id, now).next().and_then(|message| message.hold);
+            let Hold { claim, ttl, since, ends_at } = hold.ok_or_else(|| missing(queue, id))?;
+            let claim = Claim { id: claim, ttl, age_s: now.seconds_since(since), ends_at };
+            Ok((claim, head.show_held(id, now)?))
+        })
+    }
+
+    async fn claim_update(
+        &self,
+        queue: &QueueRef,
+        id: ClaimId,
+        ttl: Ttl,
+        grace: Ttl,
+    ) -> Result<()> {
+        self.step("claim_update", |state, now| {
+            state.require(Capability::Claims, "claim_update")?;
+            let head = state.head_mut(queue)?;
+            let forget = head.quirks.forget_claim_count_on_update;
+            let hold = Hold { claim: id, ttl, since: now, ends_at: now.after(ttl) };
+            let mut found = false;
+            for message in head.held_mut(id, now) {
+                message.hold(hold, grace);
+                message.claim_count = if forget { 0 } else { message.claim_count };
+                found = true;
+            }
+            if found { Ok(()) } else { Err(missing(queue, id)) }
+        })
+    }
+
+    async fn claim_delete(&self, queue: &QueueRef, id: ClaimId) -> Result<()> {
+        self.step("claim_delete", |state, now| {
+            state.require(Capability::Claims, "claim_delete")?;
+            for message in state.head_mut(queue)?.held_mut(id, now) {
+                message.hold = None;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn missing(queue: &QueueRef, id: ClaimId) -> Error {
+    Error::ClaimNotFound { queue: queue.key.name.clone(), id }
+}
+
+impl Head {
+    /// What a live claim holds, in queue order. A claim is nothing but its hold on messages, so one
+    /// whose messages are all gone is no claim.
+    fn held(&self, id: ClaimId, now: Timestamp) -> impl Iterator<Item = &Stored> {
+        self.live(now)
+            .filter(move |message| message.live_hold(now).is_some_and(|hold| hold.claim == id))
+    }
+
+    fn held_mut(&mut self, id: ClaimId, now: Timestamp) -> impl Iterator<Item = &mut Stored> {
+        let quirks = self.quirks;
+        self.messages.values_mut().filter(move |message| {
+            message.is_live(now, quirks)
+                && message.live_hold(now).is_some_and(|hold| hold.claim == id)
+        })
+    }
+
+    fn show_held(&self, id: ClaimId, now: Timestamp) -> Result<Vec<Message>> {
+        self.held(id, now).map(|message| message.show(self.incarnation, now)).collect()
+    }
+
+    fn claim(&mut self, options: &CreateClaim, now: Timestamp) -> Result<Claimed> {
+        // A repeat under the same id: what the claim still holds, and nothing more.
+        let held = self.show_held(options.id, now)?;
+        if !held.is_empty() {
+            return Ok(Claimed { messages: held, parked: 0 });
+        }
+        let hold = Hold {
+            claim: options.id,
+            ttl: options.ttl,
+            since: now,
+            ends_at: now.after(options.ttl),
+        };
+        let (quirks, incarnation) = (self.quirks, self.incarnation);
+        let mut claimed = Claimed::default();
+        for message in self.messages.values_mut() {
+            if claimed.messages.len() == options.limit.as_usize() {
+                break;
+            }
+            if !message.is_claimable(now, quirks) {
+                continue;
+            }
+            match &options.redrive {
+                Some(redrive) if message.claim_count >= redrive.claims_max => {
+                    message.hold = None;
+                    message.parked = Some(Parked { redrive: redrive.clone(), lease: None });
+                    claimed.parked += 1;
+                }
+                _ => {
+                    message.hold(hold, options.grace);
+                    message.claim_count = message.claim_count.saturating_add(1);
+                    claimed.messages.push(message.show(incarnation, now)?);
+                }
+            }
+        }
+        Ok(claimed)
+    }
+}

@@ -1,0 +1,274 @@
+//! Handles on the store, and what they answer about themselves.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use zaqar_core::{
+    Capabilities, Capability, CatalogueController, ClaimController, Clock, ControlDriver,
+    DataDriver, DriverInfo, Effect, Error, FlavorController, GcOptions, GcReport, Health,
+    MessageController, OutboxController, PoolController, QueueController, QueueHeadController,
+    Result, Retry, StoreVolume, SubscriptionController, Timestamp,
+};
+
+use super::head::Head;
+use super::quirks::Quirks;
+use super::state::{NAME, State};
+use super::stored::Stored;
+
+/// Everything that the reference driver declares: all but durability, and no claim to speed.
+fn declarable() -> impl Iterator<Item = Capability> {
+    [
+        Capability::Fifo,
+        Capability::Claims,
+        Capability::AtLeastOnce,
+        Capability::Subscriptions,
+        Capability::Delay,
+        Capability::DeadLetter,
+        Capability::VirtualTime,
+    ]
+    .into_iter()
+}
+
+/// A store in memory; clones are the same store.
+#[derive(Debug, Clone)]
+pub struct ReferenceStore {
+    state: Arc<Mutex<State>>,
+}
+
+impl ReferenceStore {
+    /// An empty store that declares everything but durability.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Quirks::none(), &[])
+    }
+
+    /// An empty store with planted bugs, that does not declare `withheld`.
+    #[must_use]
+    pub fn with(quirks: Quirks, withheld: &[Capability]) -> Self {
+        let kept = |capability: &Capability| {
+            let unsupported =
+                quirks.claims_unsupported_success && *capability == Capability::Claims;
+            !unsupported && !withheld.contains(capability)
+        };
+        let declared = declarable().filter(kept).collect();
+        Self { state: Arc::new(Mutex::new(State::new(declared, quirks))) }
+    }
+
+    /// A handle on the data plane.
+    #[must_use]
+    pub fn data(&self, clock: Arc<dyn Clock>) -> ReferenceData {
+        ReferenceData(self.handle(clock))
+    }
+
+    /// A handle on the control plane.
+    #[must_use]
+    pub fn control(&self, clock: Arc<dyn Clock>) -> ReferenceControl {
+        ReferenceControl(self.handle(clock))
+    }
+
+    fn handle(&self, clock: Arc<dyn Clock>) -> Handle {
+        Handle { store: self.clone(), clock, closed: Arc::new(AtomicBool::new(false)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for ReferenceStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One node's way to the store.
+#[derive(Debug, Clone)]
+struct Handle {
+    store: ReferenceStore,
+    clock: Arc<dyn Clock>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Handle {
+    /// Runs one atomic step. The time is read within it, after its lock.
+    fn step<T>(
+        &self,
+        operation: &'static str,
+        run: impl FnOnce(&mut State, Timestamp) -> Result<T>,
+    ) -> Result<T> {
+        let mut state = self.store.lock();
+        if self.closed.load(Ordering::SeqCst) {
+            let text = "the handle is closed";
+            return Err(Error::backend(operation, Effect::None, Retry::AfterReopen, text));
+        }
+        let now = self.clock.now();
+        run(&mut state, now)
+    }
+
+    fn info(&self) -> DriverInfo {
+        DriverInfo {
+            name: NAME,
+            version: env!("CARGO_PKG_VERSION"),
+            backend: "memory".into(),
+            location: "this process".into(),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.store.lock().declared.clone()
+    }
+}
+
+/// The data plane of a [`ReferenceStore`].
+#[derive(Debug, Clone)]
+pub struct ReferenceData(Handle);
+
+impl ReferenceData {
+    pub(super) fn step<T>(
+        &self,
+        operation: &'static str,
+        run: impl FnOnce(&mut State, Timestamp) -> Result<T>,
+    ) -> Result<T> {
+        self.0.step(operation, run)
+    }
+
+    pub(super) fn quirks(&self) -> Quirks {
+        self.0.store.lock().quirks
+    }
+}
+
+#[async_trait]
+impl DataDriver for ReferenceData {
+    fn heads(&self) -> &dyn QueueHeadController {
+        self
+    }
+    fn messages(&self) -> &dyn MessageController {
+        self
+    }
+    fn claims(&self) -> &dyn ClaimController {
+        self
+    }
+    fn subscriptions(&self) -> &dyn SubscriptionController {
+        self
+    }
+    fn outbox(&self) -> &dyn OutboxController {
+        self
+    }
+    fn info(&self) -> DriverInfo {
+        self.0.info()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.step("health", |_, now| Ok(Health::good(now)))
+    }
+
+    async fn volume(&self) -> Result<StoreVolume> {
+        self.step("volume", |state, now| {
+            let mut volume = StoreVolume::default();
+            for message in state.heads.values().flat_map(|head| head.live(now)) {
+                if message.counts_as_claimed(now) {
+                    volume.claimed += 1;
+                } else {
+                    volume.free += 1;
+                }
+            }
+            Ok(volume)
+        })
+    }
+
+    /// Nothing to do: every read asks each message whether its claim, delay or life is over.
+    async fn sweep(&self) -> Result<GcReport> {
+        self.step("sweep", |state, _| {
+            for head in state.heads.values_mut() {
+                for message in std::mem::take(&mut head.graveyard) {
+                    head.messages.insert(message.position, message);
+                }
+            }
+            Ok(GcReport::default())
+        })
+    }
+
+    async fn gc(&self, options: GcOptions) -> Result<GcReport> {
+        self.step("gc", |state, now| {
+            let mut room = options.rows_max;
+            let mut more = false;
+            for head in state.heads.values_mut() {
+                more |= collect(head, now, options, &mut room);
+                head.trim(now);
+            }
+            Ok(GcReport { rows: options.rows_max.saturating_sub(room), more })
+        })
+    }
+
+    async fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Removes up to `room` things of one queue that have been over for the margin; returns whether
+/// there are more.
+fn collect(head: &mut Head, now: Timestamp, options: GcOptions, room: &mut u64) -> bool {
+    let mut more = false;
+    let mut keep = |over_at: Timestamp| {
+        if now < over_at.after(options.margin) {
+            return true;
+        }
+        let full = *room == 0;
+        more |= full;
+        *room = room.saturating_sub(1);
+        full
+    };
+    let life = |message: &Stored| message.parked.is_none().then_some(message.expires_at);
+    head.messages.retain(|_, message| life(message).is_none_or(&mut keep));
+    head.keys.retain(|_, key| keep(key.until));
+    head.subscriptions.retain(|_, subscription| keep(subscription.expires_at));
+    more
+}
+
+/// The control plane of a [`ReferenceStore`].
+#[derive(Debug, Clone)]
+pub struct ReferenceControl(Handle);
+
+impl ReferenceControl {
+    pub(super) fn step<T>(
+        &self,
+        operation: &'static str,
+        run: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        self.0.step(operation, |state, _| run(state))
+    }
+}
+
+#[async_trait]
+impl ControlDriver for ReferenceControl {
+    fn queues(&self) -> &dyn QueueController {
+        self
+    }
+    fn pools(&self) -> &dyn PoolController {
+        self
+    }
+    fn flavors(&self) -> &dyn FlavorController {
+        self
+    }
+    fn catalogue(&self) -> &dyn CatalogueController {
+        self
+    }
+    fn info(&self) -> DriverInfo {
+        self.0.info()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.0.step("health", |_, now| Ok(Health::good(now)))
+    }
+
+    async fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,63 @@
+//! Queue heads.
+
+use async_trait::async_trait;
+use zaqar_core::{Error, QueueHead, QueueHeadController, QueueRef, Result};
+
+use super::driver::ReferenceData;
+use super::head::Head;
+use super::state::gone;
+
+#[async_trait]
+impl QueueHeadController for ReferenceData {
+    async fn head_open(&self, queue: &QueueRef) -> Result<()> {
+        self.step("head_open", |state, _| {
+            if state.closed.contains(&queue.incarnation) {
+                return Err(gone(queue));
+            }
+            if state.heads.contains_key(&queue.incarnation) {
+                return state.head(queue).map(|_| ());
+            }
+            let mut head = Head::new(queue.key.clone(), queue.incarnation, state.quirks);
+            for message in state.abandoned.remove(&queue.key).unwrap_or_default() {
+                let position = head.allocate(1)?;
+                head.messages.insert(position, super::stored::Stored { position, ..message });
+            }
+            state.heads.insert(queue.incarnation, head);
+            Ok(())
+        })
+    }
+
+    async fn head_close(&self, queue: &QueueRef) -> Result<()> {
+        self.step("head_close", |state, _| {
+            if state.head_mut(queue).is_err() {
+                return Ok(());
+            }
+            let head = state.heads.remove(&queue.incarnation);
+            state.closed.insert(queue.incarnation);
+            if let Some(head) = head.filter(|_| state.quirks.restore_after_close) {
+                let messages = head.messages.into_values().collect();
+                state.abandoned.insert(queue.key.clone(), messages);
+            }
+            Ok(())
+        })
+    }
+
+    async fn head_get(&self, queue: &QueueRef) -> Result<QueueHead> {
+        self.step("head_get", |state, now| Ok(state.head(queue)?.show(now)))
+    }
+
+    async fn head_move(&self, queue: &QueueRef, epoch: u64) -> Result<QueueHead> {
+        self.step("head_move", |state, now| {
+            let head = state.head_mut(queue)?;
+            match head.moved {
+                Some(stored) if epoch < stored => {
+                    Err(Error::QueueMoved { name: queue.key.name.clone(), epoch: stored })
+                }
+                _ => {
+                    head.moved = Some(epoch);
+                    Ok(head.show(now))
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Posts, sound and unsound.
+
+use zaqar_core::{
+    Capability, Effect, Error, NewMessage, PostMessages, Posted, QueueRef, Result, Retry,
+    Timestamp, Ttl,
+};
+
+use super::driver::ReferenceData;
+use super::head::StoredKey;
+use super::state::State;
+
+const OPERATION: &str = "message_post";
+
+/// How often an unsound post lets others run between its steps.
+const YIELDS: usize = 3;
+
+impl State {
+    /// Stores all messages, or none, or finds that an earlier post under the same key did.
+    pub(super) fn post(
+        &mut self,
+        queue: &QueueRef,
+        messages: &[NewMessage],
+        options: &PostMessages,
+        now: Timestamp,
+    ) -> Result<Posted> {
+        if messages.iter().any(|message| message.delay > Ttl::ZERO) {
+            self.require(Capability::Delay, OPERATION)?;
+        }
+        self.posts += 1;
+        let doubtful = self.quirks.wrong_effect_on_error && self.posts.is_multiple_of(10);
+        let head = self.head_for_posts(queue)?;
+        if let Some(key) = &options.key
+            && let Some(posted) = head.repeated(key, now)?
+        {
+            return Ok(posted);
+        }
+        let first = head.allocate(messages.len())?;
+        let ids = head.store(first, messages, options.client.as_ref(), now)?;
+        if let Some(key) = &options.key {
+            let until = now.after(key.keep);
+            let stored = StoredKey { digest: key.digest, ids: ids.clone(), until };
+            head.keys.insert(key.key.clone(), stored);
+        }
+        if doubtful {
+            return Err(Error::backend(OPERATION, Effect::None, Retry::Later, "planted"));
+        }
+        Ok(Posted { ids, repeated: false })
+    }
+}
+
+impl ReferenceData {
+    pub(super) async fn post(
+        &self,
+        queue: &QueueRef,
+        messages: Vec<NewMessage>,
+        options: PostMessages,
+    ) -> Result<Posted> {
+        let quirks = self.quirks();
+        if quirks.marker_before_visible {
+            return self.post_later(queue, &messages, &options).await;
+        }
+        if quirks.batch_not_atomic {
+            return self.post_halves(queue, &messages, &options).await;
+        }
+        self.step(OPERATION, |state, now| state.post(queue, &messages, &options, now))
+    }
+
+    /// Planted bug: positions first, messages after others had their turn.
+    async fn post_later(
+        &self,
+        queue: &QueueRef,
+        messages: &[NewMessage],
+        options: &PostMessages,
+    ) -> Result<Posted> {
+        let first =
+            self.step(OPERATION, |state, _| state.head_for_posts(queue)?.allocate(messages.len()))?;
+        let_others_run().await;
+        self.step(OPERATION, |state, now| {
+            let head = state.head_for_posts(queue)?;
+            let ids = head.store(first, messages, options.client.as_ref(), now)?;
+            Ok(Posted { ids, repeated: false })
+        })
+    }
+
+    /// Planted bug: the first half of a batch, then, after others had their turn, the second.
+    async fn post_halves(
+        &self,
+        queue: &QueueRef,
+        messages: &[NewMessage],
+        options: &PostMessages,
+    ) -> Result<Posted> {
+        let (one, two) = messages.split_at(messages.len() / 2);
+        let mut posted =
+            self.step(OPERATION, |state, now| state.post(queue, one, &PostMessages::new(), now))?;
+        let_others_run().await;
+        let rest = self.step(OPERATION, |state, now| state.post(queue, two, options, now))?;
+        posted.ids.extend(rest.ids);
+        Ok(posted)
+    }
+}
+
+async fn let_others_run() {
+    for _ in 0..YIELDS {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,45 @@
+//! Planted bugs, for testing the suite itself.
+
+/// Planted bugs of the reference driver, all absent by default: a suite that a driver with one of
+/// these passes would be worthless. Each is a mistake that real drivers made or could make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quirks {
+    /// Messages end two seconds before their time.
+    pub expire_early: bool,
+    /// Pop returns expired messages too.
+    pub ignore_expiry_on_pop: bool,
+    /// A claim takes what another live claim holds.
+    pub double_claim: bool,
+    /// A message is gone once a claim on it has lapsed.
+    pub lose_on_claim_lapse: bool,
+    /// Renewing a claim sets its messages' claim counts back to 0.
+    pub forget_claim_count_on_update: bool,
+    /// What was deleted under a claim comes back with the next sweep.
+    pub resurrect_deleted: bool,
+    /// A post takes its positions in one step and shows the messages in a later one.
+    pub marker_before_visible: bool,
+    /// A dead letter leaves its source before it has arrived.
+    pub dlq_delete_before_insert: bool,
+    /// Every tenth message is acknowledged and not stored.
+    pub drop_one_in_n_posts: bool,
+    /// Every tenth post is stored and answered with an error that says that nothing was.
+    pub wrong_effect_on_error: bool,
+    /// Claims are not declared, and work nevertheless.
+    pub claims_unsupported_success: bool,
+    /// A queue that is made again shows the messages of its predecessor.
+    pub restore_after_close: bool,
+    /// A tenant that knows another one's ids reads its messages.
+    pub cross_tenant_read: bool,
+    /// A batch is posted, and deleted, in two steps.
+    pub batch_not_atomic: bool,
+    /// A delete that names a claim which is over removes the message.
+    pub stale_claim_deletes: bool,
+}
+
+impl Quirks {
+    /// No planted bug.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+}

@@ -1,0 +1,94 @@
+//! The whole store: both planes, behind one lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zaqar_core::{
+    Capabilities, Capability, CatalogueEntry, Error, Flavor, FlavorName, Incarnation, Pool,
+    PoolName, ProjectId, QueueKey, QueueRecord, QueueRef, Result,
+};
+
+use super::head::Head;
+use super::quirks::Quirks;
+use super::stored::Stored;
+
+/// The driver's name.
+pub(super) const NAME: &str = "reference";
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) declared: Capabilities,
+    pub(super) quirks: Quirks,
+
+    pub(super) incarnation_next: u64,
+    pub(super) queues: BTreeMap<QueueKey, QueueRecord>,
+    pub(super) pools: BTreeMap<PoolName, Pool>,
+    pub(super) flavors: BTreeMap<(ProjectId, FlavorName), Flavor>,
+    pub(super) catalogue: BTreeMap<QueueKey, CatalogueEntry>,
+
+    pub(super) heads: BTreeMap<Incarnation, Head>,
+    /// Incarnations that were ever closed, for good (G11).
+    pub(super) closed: BTreeSet<Incarnation>,
+
+    /// Used by a quirk alone: what closed queues held.
+    pub(super) abandoned: BTreeMap<QueueKey, Vec<Stored>>,
+    /// Used by a quirk alone: how many posts there were.
+    pub(super) posts: u64,
+}
+
+impl State {
+    pub(super) fn new(declared: Capabilities, quirks: Quirks) -> Self {
+        Self {
+            declared,
+            quirks,
+            incarnation_next: 1,
+            queues: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            flavors: BTreeMap::new(),
+            catalogue: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            abandoned: BTreeMap::new(),
+            posts: 0,
+        }
+    }
+
+    /// Refuses what the driver does not declare.
+    pub(super) fn require(&self, capability: Capability, operation: &'static str) -> Result<()> {
+        if self.quirks.claims_unsupported_success && capability == Capability::Claims {
+            return Ok(());
+        }
+        self.declared.require(capability, operation, NAME)
+    }
+
+    /// The head of exactly this queue in exactly this life; an incarnation under another name or
+    /// tenant finds nothing (G11, G12).
+    pub(super) fn head(&self, queue: &QueueRef) -> Result<&Head> {
+        let anyones = self.quirks.cross_tenant_read;
+        self.heads
+            .get(&queue.incarnation)
+            .filter(|head| anyones || head.key == queue.key)
+            .ok_or_else(|| gone(queue))
+    }
+
+    /// As [`Self::head`], to be changed.
+    pub(super) fn head_mut(&mut self, queue: &QueueRef) -> Result<&mut Head> {
+        self.heads
+            .get_mut(&queue.incarnation)
+            .filter(|head| head.key == queue.key)
+            .ok_or_else(|| gone(queue))
+    }
+
+    /// As [`Self::head_mut`], for a new message: a moved queue takes none.
+    pub(super) fn head_for_posts(&mut self, queue: &QueueRef) -> Result<&mut Head> {
+        let head = self.head_mut(queue)?;
+        match head.moved {
+            None => Ok(head),
+            Some(epoch) => Err(Error::QueueMoved { name: queue.key.name.clone(), epoch }),
+        }
+    }
+}
+
+/// The refusal of a head that is closed or was never opened.
+pub(super) fn gone(queue: &QueueRef) -> Error {
+    Error::QueueGone { name: queue.key.name.clone() }
+}
