@@ -25,7 +25,8 @@ fn in_file(file: &SourceFile) -> Vec<Finding> {
 
 /// Files of tests, and the conformance suite's cases.
 fn is_test_path(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.split('/').any(|part| matches!(part, "tests" | "cases"))
+    let named = path.ends_with("/tests.rs") || path.ends_with("_tests.rs");
+    named || path.split('/').any(|part| matches!(part, "tests" | "cases"))
 }
 
 /// The bodies of the test modules inside a file, with their offsets.
@@ -66,6 +67,7 @@ mod tests {
         let text = "async fn a() {\n    tokio::time::sleep(x).await;\n}\n";
         assert_eq!(lines(&check(&tree("zaqar-x/tests/a.rs", text))), [2]);
         assert_eq!(lines(&check(&tree("zaqar-x/src/cases/a.rs", text))), [2]);
+        assert_eq!(lines(&check(&tree("zaqar-x/src/ledger_tests.rs", text))), [2]);
         let text = "import time\ntime.sleep(1)\n";
         assert_eq!(lines(&check(&tree("tests/clients/a.py", text))), [2]);
     }
