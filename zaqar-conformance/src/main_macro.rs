@@ -11,7 +11,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
-use zaqar_core::DisciplinedClock;
 
 use crate::case::{Case, Guarantee, Level};
 use crate::harness::{Availability, CHILD_VARIABLE, Namespace};
@@ -111,10 +110,7 @@ fn serve_as_child(availability: Availability, ns: &Namespace) -> anyhow::Result<
     let Availability::Ready(harness) = availability else {
         anyhow::bail!("the child process has no backend");
     };
-    runtime()?.block_on(async {
-        let drivers = harness.open(ns, Arc::new(DisciplinedClock::from_system())).await?;
-        crate::loss::serve(drivers).await
-    })?;
+    runtime()?.block_on(crate::fault::serve(harness, ns))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,91 @@
+//! The suite's lists are whole: nothing twice, nothing unlisted, no guarantee or method forgotten.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zaqar_conformance::Guarantee::{
+    G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G14, G16,
+};
+use zaqar_conformance::suite;
+
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = fs::read_dir(&folder).expect("the source folder is readable");
+    let paths = entries.map(|entry| entry.expect("a readable entry").path());
+    let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.map(|path| (path.clone(), fs::read_to_string(&path).expect("a readable file"))).collect()
+}
+
+/// The names of the async methods of every trait of the core.
+fn trait_methods() -> BTreeSet<String> {
+    let mut methods = BTreeSet::new();
+    for (_, text) in files("../zaqar-core/src") {
+        let mut in_trait = false;
+        for line in text.lines() {
+            // Traits stand at the margin, and so does the brace that ends one.
+            if line.starts_with("pub trait ") {
+                in_trait = true;
+            } else if line.starts_with('}') {
+                in_trait = false;
+            } else if in_trait && let Some(rest) = line.trim_start().strip_prefix("async fn ") {
+                let name = rest.split(['(', '<']).next().expect("a name");
+                methods.insert(name.to_owned());
+            }
+        }
+    }
+    methods
+}
+
+#[test]
+fn ids_are_unique_and_well_formed() {
+    let mut seen = BTreeSet::new();
+    let ids = suite::all_cases().map(|case| case.id.to_owned());
+    let names = suite::trials().into_iter().map(|trial| trial.name);
+    for id in ids.chain(names) {
+        let part = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        assert!(id.split('.').count() >= 2 && id.split('.').all(part), "{id} is not well formed");
+        assert!(seen.insert(id.clone()), "{id} is there twice");
+    }
+    assert!(seen.len() > 100, "only {} cases and trials were found", seen.len());
+}
+
+#[test]
+fn every_guarantee_of_this_version_is_covered() {
+    let coverage = suite::coverage();
+    for guarantee in [G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G14, G16] {
+        assert!(coverage.contains_key(&guarantee), "nothing shows {guarantee}");
+    }
+}
+
+#[test]
+fn every_method_of_every_trait_is_shown_by_a_case() {
+    let methods = trait_methods();
+    for known in ["now", "message_post", "pool_delete_all", "gc", "queue_list_deleting"] {
+        let expected = known != "now";
+        assert_eq!(methods.contains(known), expected, "the scan of the traits is off at {known}");
+    }
+    let shown: BTreeSet<String> =
+        suite::all_cases().flat_map(|case| case.methods).map(|name| (*name).to_owned()).collect();
+    let forgotten: Vec<&String> = methods.difference(&shown).collect();
+    assert!(forgotten.is_empty(), "no case names {forgotten:?}");
+    let unknown: Vec<&String> = shown.difference(&methods).collect();
+    assert!(unknown.is_empty(), "cases name methods that no trait has: {unknown:?}");
+}
+
+#[test]
+fn every_file_of_cases_is_listed() {
+    let files = files("src/cases");
+    let listed = files.iter().find(|(path, _)| path.ends_with("mod.rs")).map(|(_, text)| text);
+    let listed = listed.expect("src/cases/mod.rs");
+    for (path, text) in &files {
+        if !text.contains("\ncases! {") {
+            continue;
+        }
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a file name");
+        assert!(listed.contains(&format!("{stem}::CASES")), "{stem} is not listed");
+    }
+}
