@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{build, clients, features, process, tidy};
+use crate::{build, clients, features, licences, process, tidy};
 
 /// How long an example may run: it shows something, it does not work.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
@@ -30,7 +30,7 @@ struct Step {
 }
 
 /// What is cheap and fails often comes first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "tidy", about: "the repository's rules", run: tidy::check },
     Step { name: "format", about: "rustfmt changes nothing", run: format },
     Step { name: "lints", about: "clippy is silent", run: lints },
@@ -38,6 +38,7 @@ const STEPS: [Step; 8] = [
     Step { name: "tests", about: "unit, integration, conformance and doc tests", run: tests },
     Step { name: "examples", about: "the engine's examples run", run: examples },
     Step { name: "features", about: "features pull in only what they name", run: features::check },
+    Step { name: "licences", about: "every crate's licence permits its use", run: licences::check },
     Step { name: "clients", about: "the real clients drive the server", run: clients::check },
 ];
 

@@ -5,6 +5,7 @@ mod build;
 mod clients;
 mod features;
 mod gate;
+mod licences;
 mod process;
 mod python;
 mod server;
