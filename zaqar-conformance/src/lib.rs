@@ -12,7 +12,9 @@
 
 pub mod case;
 pub mod context;
+pub mod fault;
 pub mod harness;
+pub mod loss;
 pub mod main_macro;
 pub mod profile;
 pub mod reference;
@@ -20,8 +22,6 @@ pub mod report;
 pub mod suite;
 
 mod cases;
-mod fault;
-mod loss;
 mod model;
 
 pub use case::{Case, CaseResult, Failure, Guarantee, Level};

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zaqar_core::Body;
 
 /// Who posted a message: producer and number, in which run of which workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tag {
     /// The run: what another run stored is recognised.
     pub run: u64,
@@ -27,7 +27,7 @@ impl fmt::Display for Tag {
 }
 
 /// A body that no producer posted in this form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corrupt {
     /// The body's text, cut to a readable length.
     pub text: String,

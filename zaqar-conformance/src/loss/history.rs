@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use zaqar_core::{ClaimId, MessageId, Timestamp, Ttl};
 
 use super::body::{Corrupt, Tag};
@@ -33,13 +34,14 @@ impl fmt::Display for QueueTag {
 }
 
 /// One page of a listing, as part of a walk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRead {
     /// Which walk: the pages that one reader fetched by following markers.
     pub walk: u64,
     /// Whether it is the walk's first page, read without a marker.
     pub first: bool,
-    /// Whether claimed and delayed messages are shown too.
+    /// Whether it shows every message that is there: claimed and delayed ones are included, or
+    /// there are none.
     pub everything: bool,
     /// Whether the walk is the last look at the queue, after everything else ended.
     pub last_look: bool,
@@ -104,7 +106,7 @@ pub enum Action {
 }
 
 /// A message as an answer showed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Its id.
     pub id: MessageId,

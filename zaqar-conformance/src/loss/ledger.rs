@@ -97,8 +97,8 @@ impl Ledger {
     }
 
     fn moment(&self) -> Moment {
-        // The clock is read last at a call's beginning and first at its end only by chance, so the
-        // order, not the clock, decides what was before what.
+        // Both are read before a call begins and after it ended, so its effect lies between them
+        // on either scale.
         Moment { order: self.order.fetch_add(1, Ordering::SeqCst), at: self.clock.now() }
     }
 

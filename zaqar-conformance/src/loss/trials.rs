@@ -1,0 +1,268 @@
+//! Trials of concurrent callers on a store with which nothing is wrong.
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::sync::{Barrier, watch};
+use tokio::task::JoinSet;
+use zaqar_core::{Capabilities, Capability, Clock, DisciplinedClock, ManualClock, Ttl};
+
+use super::body::Tag;
+use super::history::{PageRead, QueueTag};
+use super::ledger::Ledger;
+use super::request::Request;
+use super::verdict::{self, Conclusion};
+use super::worker::{Books, Direct, LEASE_S_MAX, Target, WorkQueue, Worker};
+use super::workload::{Size, WorkQueues, Workload, claim_id, join};
+use crate::case::Failure;
+use crate::context::Context;
+use crate::fault::plan::Swarm;
+use crate::suite::{Budget, TrialEnd, TrialResult, TrialRun};
+
+/// How far a ledger's own clock may be from a driver's that does not take the suite's.
+const RESOLUTION_MS: i64 = 2_000;
+/// A life that no trial outlasts.
+pub(crate) const LONG_S: u64 = 1_000_000;
+
+/// A namespace with two handles, and the books of a run on it.
+pub(crate) struct Stage {
+    pub(crate) context: Context,
+    pub(crate) second: Context,
+    pub(crate) books: Arc<Books>,
+}
+
+impl Stage {
+    pub(crate) async fn open(run: &TrialRun, failures_expected: bool) -> Result<Self, Failure> {
+        let context = run.context().await?;
+        let second = context.second_handle().await?;
+        let clock = ledger_clock(&context.data.capabilities(), &context.clock);
+        let books = Books::new(Ledger::new(run.seed, clock), failures_expected);
+        Ok(Self { context, second, books })
+    }
+
+    /// The clock, if the driver takes it.
+    pub(crate) fn clock(&self) -> Option<Arc<ManualClock>> {
+        self.context.has(Capability::VirtualTime).then(|| Arc::clone(&self.context.clock))
+    }
+
+    pub(crate) fn targets(&self) -> [Arc<dyn Target>; 2] {
+        let direct =
+            |context: &Context| -> Arc<dyn Target> { Arc::new(Direct(Arc::clone(&context.data))) };
+        [direct(&self.context), direct(&self.second)]
+    }
+
+    /// A worker on one of the two handles.
+    pub(crate) fn worker(&self, id: u32) -> Worker {
+        let [even, odd] = self.targets();
+        let target = if id % 2 == 0 { even } else { odd };
+        Worker { id, target, books: Arc::clone(&self.books) }
+    }
+
+    pub(crate) async fn queue(&self, number: u32) -> Result<WorkQueue, Failure> {
+        let queue = self.context.queue(&format!("work-{number}")).await?;
+        Ok(WorkQueue { tag: QueueTag { queue: number, generation: 0 }, queue })
+    }
+
+    pub(crate) async fn queues(&self) -> Result<WorkQueues, Failure> {
+        let claimed = vec![self.queue(0).await?, self.queue(1).await?];
+        Ok(WorkQueues { claimed, popped: self.queue(2).await?, mortal: self.queue(3).await? })
+    }
+
+    /// Posts `count` messages in batches of at most ten, from one producer.
+    pub(crate) async fn fill(&self, queue: &WorkQueue, count: u32) {
+        let worker = self.worker(0);
+        let sequences: Vec<u32> = (0..count).collect();
+        for batch in sequences.chunks(10) {
+            let run = self.books.ledger.run();
+            let tag = |sequence: &u32| Tag { run, producer: 0, sequence: *sequence };
+            let tags = batch.iter().map(tag).collect();
+            worker.post(queue, tags, Ttl::from_secs_clamped(LONG_S), Ttl::ZERO).await;
+        }
+    }
+
+    /// Empties the queue, closes the books and judges them.
+    pub(crate) async fn finish(self, queues: &[WorkQueue]) -> TrialResult {
+        let worker = self.worker(0);
+        for queue in queues {
+            worker.drain(queue, self.clock().as_deref()).await?;
+        }
+        self.judge("").await
+    }
+
+    /// Closes the books, judges them, and removes the namespace.
+    pub(crate) async fn judge(self, notes: &str) -> TrialResult {
+        let declared = self.context.data.capabilities();
+        self.second.close().await;
+        self.context.wipe().await?;
+        conclude(&self.books, &declared, notes)
+    }
+}
+
+/// Judges the books of a driver that declares `declared`.
+pub(crate) fn conclude(books: &Books, declared: &Capabilities, notes: &str) -> TrialResult {
+    books.check()?;
+    let resolution_ms = if declared.has(Capability::VirtualTime) { 0 } else { RESOLUTION_MS };
+    let history = books.ledger.history(resolution_ms, declared.has(Capability::Fifo));
+    let verdict = verdict::judge(&history);
+    match verdict.conclusion() {
+        Conclusion::Clean => Ok(TrialEnd::Passed { notes: format!("{verdict}{notes}") }),
+        Conclusion::Broken => Err(Failure::broken(verdict)),
+        Conclusion::Inconclusive(reason) => Err(Failure::inconclusive(reason)),
+    }
+}
+
+/// The clock of a run's ledger: the one that the driver was given, if it takes it.
+pub(crate) fn ledger_clock(declared: &Capabilities, manual: &Arc<ManualClock>) -> Arc<dyn Clock> {
+    if declared.has(Capability::VirtualTime) {
+        Arc::<ManualClock>::clone(manual)
+    } else {
+        Arc::new(DisciplinedClock::from_system())
+    }
+}
+
+/// By how much a budget multiplies what a smoke run does.
+pub(crate) fn scale(budget: Budget) -> u32 {
+    match budget {
+        Budget::Smoke => 1,
+        Budget::Standard => 5,
+        Budget::Soak => 50,
+    }
+}
+
+pub(super) async fn many_producers_many_claimers(run: TrialRun) -> TrialResult {
+    let stage = Stage::open(&run, false).await?;
+    let size = Size { producers: 4, posts_each: 80 * scale(run.budget), claimers: 4 };
+    let workload = Workload {
+        seed: run.seed,
+        workers_from: 0,
+        size,
+        swarm: Swarm::ALL,
+        queues: stage.queues().await?,
+        targets: stage.targets(),
+        books: Arc::clone(&stage.books),
+        clock: stage.clock(),
+    };
+    workload.run().await?;
+    stage.judge("").await
+}
+
+pub(super) async fn marker_readers_step_over_nothing(run: TrialRun) -> TrialResult {
+    let stage = Stage::open(&run, false).await?;
+    let queue = stage.queue(0).await?;
+    let (done, producing) = watch::channel(false);
+    let (mut producers, mut readers) = (JoinSet::new(), JoinSet::new());
+    for id in 0..6 {
+        let rng = StdRng::seed_from_u64(run.seed ^ u64::from(id));
+        let posts = 40 * scale(run.budget);
+        producers.spawn(produce_steadily(stage.worker(id), queue.clone(), rng, posts));
+    }
+    for id in 6..10 {
+        let rng = StdRng::seed_from_u64(run.seed ^ u64::from(id));
+        // Every other reader reads the default listing: nothing is claimed or delayed here.
+        let include = id % 2 == 0;
+        let producing = producing.clone();
+        readers.spawn(read_along(stage.worker(id), queue.clone(), rng, include, producing));
+    }
+    join(&mut producers).await?;
+    done.send_replace(true);
+    join(&mut readers).await?;
+    stage.worker(0).walk(&queue, 100, true).await?;
+    stage.judge("").await
+}
+
+async fn produce_steadily(worker: Worker, queue: WorkQueue, mut rng: StdRng, posts: u32) {
+    let (run, producer) = (worker.books.ledger.run(), worker.id);
+    let mut sequence = 0;
+    for _ in 0..posts {
+        let count = rng.random_range(1..=10);
+        let tags = (sequence..sequence + count).map(|sequence| Tag { run, producer, sequence });
+        sequence += count;
+        worker.post(&queue, tags.collect(), Ttl::from_secs_clamped(LONG_S), Ttl::ZERO).await;
+    }
+}
+
+/// Follows the markers without a pause until the producers are done and nothing more comes.
+async fn read_along(
+    worker: Worker,
+    queue: WorkQueue,
+    mut rng: StdRng,
+    include: bool,
+    producing: watch::Receiver<bool>,
+) {
+    let walk = worker.books.ledger.next_walk();
+    let (mut marker, mut first) = (None, true);
+    loop {
+        let done = *producing.borrow();
+        let read = PageRead { walk, first, everything: true, last_look: false };
+        let limit = rng.random_range(1..=20);
+        let Some((seen, next)) = worker.page(&queue, read, include, marker, limit).await else {
+            return;
+        };
+        first = false;
+        if seen.is_empty() && done {
+            return;
+        }
+        marker = next.or(marker);
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) async fn claims_are_exclusive(run: TrialRun) -> TrialResult {
+    let stage = Stage::open(&run, false).await?;
+    let queue = stage.queue(0).await?;
+    let count = 400 * scale(run.budget);
+    stage.fill(&queue, count).await;
+    let barrier = Arc::new(Barrier::new(8));
+    let mut claimers = JoinSet::new();
+    for id in 0..8 {
+        let (worker, queue, barrier) = (stage.worker(id), queue.clone(), Arc::clone(&barrier));
+        let mut rng = StdRng::seed_from_u64(run.seed ^ u64::from(id));
+        claimers.spawn(async move {
+            barrier.wait().await;
+            loop {
+                let claim = claim_id(&mut rng);
+                let limit = rng.random_range(1..=9);
+                if worker.claim(&queue, claim, LEASE_S_MAX, limit).await.is_empty() {
+                    return;
+                }
+            }
+        });
+    }
+    join(&mut claimers).await?;
+    stage.finish(&[queue]).await
+}
+
+pub(super) async fn delete_races_release(run: TrialRun) -> TrialResult {
+    let stage = Stage::open(&run, false).await?;
+    let queue = stage.queue(0).await?;
+    let rounds = 60 * scale(run.budget);
+    stage.fill(&queue, rounds).await;
+    let mut rng = StdRng::seed_from_u64(run.seed);
+    for _ in 0..rounds {
+        let claim = claim_id(&mut rng);
+        let seen = stage.worker(0).claim(&queue, claim, LEASE_S_MAX, 1).await;
+        let Some(id) = seen.first().map(|seen| seen.id) else { break };
+        let barrier = Arc::new(Barrier::new(3));
+        let mut racers = JoinSet::new();
+        let requests = [Request::Delete { id, claim: Some(claim) }, Request::Release { claim }];
+        for (worker, request) in (0..).zip(requests) {
+            let (worker, queue, barrier) =
+                (stage.worker(worker), queue.clone(), Arc::clone(&barrier));
+            racers.spawn(async move {
+                barrier.wait().await;
+                worker.note(&queue, request).await;
+            });
+        }
+        let (worker, queue, next) = (stage.worker(2), queue.clone(), claim_id(&mut rng));
+        racers.spawn(async move {
+            barrier.wait().await;
+            let seen = worker.claim(&queue, next, LEASE_S_MAX, 1).await;
+            if !seen.is_empty() {
+                worker.note(&queue, Request::Release { claim: next }).await;
+            }
+        });
+        join(&mut racers).await?;
+    }
+    stage.finish(&[queue]).await
+}

@@ -1,0 +1,272 @@
+//! A history, indexed for the questions that the verdict asks of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zaqar_core::{ClaimId, MessageId};
+
+use crate::loss::body::Tag;
+use crate::loss::history::{Action, Answer, Call, History, Outcome, PageRead, QueueTag, Seen};
+
+/// A posted message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Post<'h> {
+    pub(super) tag: Tag,
+    pub(super) call: &'h Call,
+    /// Its id, if the post was acknowledged.
+    pub(super) id: Option<MessageId>,
+}
+
+/// One message in one answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sighting<'h> {
+    pub(super) call: &'h Call,
+    pub(super) seen: &'h Seen,
+}
+
+/// The calls that concern one claim, in the order in which they began.
+#[derive(Debug, Default)]
+pub(super) struct ClaimCalls<'h> {
+    pub(super) creates: Vec<&'h Call>,
+    pub(super) renewals: Vec<&'h Call>,
+    pub(super) releases: Vec<&'h Call>,
+}
+
+/// The pages that one reader fetched.
+#[derive(Debug)]
+pub(super) struct Walk<'h> {
+    pub(super) read: PageRead,
+    pub(super) pages: Vec<&'h Call>,
+}
+
+impl<'h> Walk<'h> {
+    /// What it met, in order.
+    pub(super) fn seen(&self) -> impl Iterator<Item = &'h Seen> + '_ {
+        self.pages.iter().flat_map(|page| page.seen())
+    }
+
+    /// Its last page, if it shows everything from the start and came to an empty page.
+    pub(super) fn end(&self) -> Option<&'h Call> {
+        let whole = self.read.first && self.read.everything;
+        let end = self.pages.last().copied()?;
+        (whole && end.seen().is_empty()).then_some(end)
+    }
+}
+
+/// What a queue held in the end.
+#[derive(Debug)]
+pub(super) struct LastLook<'h> {
+    pub(super) end: &'h Call,
+    pub(super) seen: BTreeMap<MessageId, &'h Seen>,
+}
+
+/// The history by message, claim, walk and queue.
+#[derive(Debug)]
+pub(super) struct Index<'h> {
+    pub(super) history: &'h History,
+    pub(super) posts: BTreeMap<Tag, Post<'h>>,
+    pub(super) sightings: BTreeMap<Tag, Vec<Sighting<'h>>>,
+    pub(super) claims: BTreeMap<ClaimId, ClaimCalls<'h>>,
+    pub(super) walks: BTreeMap<u64, Walk<'h>>,
+    pub(super) by_id: BTreeMap<MessageId, Post<'h>>,
+    deletes: BTreeMap<MessageId, Vec<&'h Call>>,
+    last_looks: BTreeMap<QueueTag, LastLook<'h>>,
+    /// Pops without an answer, purges and deletions: what may have removed any message of a queue.
+    sweeping: BTreeMap<QueueTag, Vec<&'h Call>>,
+    /// Claims and renewals without an answer: what may have prolonged any life.
+    prolonging: BTreeSet<QueueTag>,
+}
+
+impl<'h> Index<'h> {
+    pub(super) fn new(history: &'h History) -> Self {
+        let mut index = Self {
+            history,
+            posts: BTreeMap::new(),
+            sightings: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            walks: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            last_looks: BTreeMap::new(),
+            deletes: BTreeMap::new(),
+            sweeping: BTreeMap::new(),
+            prolonging: BTreeSet::new(),
+        };
+        for call in &history.calls {
+            index.add(call);
+        }
+        index.by_id = index.acknowledged().map(|(post, id)| (id, post)).collect();
+        for walk in index.walks.values().filter(|walk| walk.read.last_look) {
+            if let Some(end) = walk.end() {
+                let seen = walk.seen().map(|seen| (seen.id, seen)).collect();
+                index.last_looks.insert(end.queue, LastLook { end, seen });
+            }
+        }
+        index
+    }
+
+    fn add(&mut self, call: &'h Call) {
+        for seen in call.seen() {
+            if let Ok(tag) = seen.tag {
+                self.sightings.entry(tag).or_default().push(Sighting { call, seen });
+            }
+        }
+        let unanswered = call.outcome == Outcome::Indeterminate;
+        match &call.action {
+            Action::Post { tags, .. } => self.add_post(call, tags),
+            Action::Claim { claim, .. } => {
+                self.claims.entry(*claim).or_default().creates.push(call);
+            }
+            Action::Renew { claim, .. } => {
+                self.claims.entry(*claim).or_default().renewals.push(call);
+            }
+            Action::Release { claim } => {
+                self.claims.entry(*claim).or_default().releases.push(call);
+            }
+            Action::Delete { ids, .. } => {
+                ids.iter().for_each(|id| self.deletes.entry(*id).or_default().push(call));
+            }
+            Action::Pop { .. } if unanswered => self.add_sweeping(call),
+            Action::Purge | Action::DeleteQueue if call.may_have_happened() => {
+                self.add_sweeping(call);
+            }
+            // A failed read shows nothing; its repeat is the walk's page.
+            Action::List(read) if call.is_ok() => {
+                let walk = Walk { read: *read, pages: Vec::new() };
+                self.walks.entry(read.walk).or_insert(walk).pages.push(call);
+            }
+            Action::Pop { .. }
+            | Action::Purge
+            | Action::DeleteQueue
+            | Action::List(_)
+            | Action::Get { .. } => {}
+        }
+        if unanswered && matches!(call.action, Action::Claim { .. } | Action::Renew { .. }) {
+            self.prolonging.insert(call.queue);
+        }
+    }
+
+    fn add_post(&mut self, call: &'h Call, tags: &[Tag]) {
+        let ids = match &call.outcome {
+            Outcome::Ok(Answer::Posted(ids)) => ids.as_slice(),
+            _ => &[],
+        };
+        for (nth, tag) in tags.iter().enumerate() {
+            let id = ids.get(nth).copied();
+            self.posts.insert(*tag, Post { tag: *tag, call, id });
+        }
+    }
+
+    fn add_sweeping(&mut self, call: &'h Call) {
+        self.sweeping.entry(call.queue).or_default().push(call);
+    }
+
+    /// Messages whose post was acknowledged with an id.
+    pub(super) fn acknowledged(&self) -> impl Iterator<Item = (Post<'h>, MessageId)> + '_ {
+        let acked = |post: &Post<'h>| Some((*post, post.id.filter(|_| post.call.is_ok())?));
+        self.posts.values().filter_map(acked)
+    }
+
+    pub(super) fn sightings(&self, tag: Tag) -> &[Sighting<'h>] {
+        self.sightings.get(&tag).map_or(&[], Vec::as_slice)
+    }
+
+    /// The calls by which `post` certainly is gone once they are over.
+    pub(super) fn removals(&self, post: Post<'h>) -> impl Iterator<Item = &'h Call> + '_ {
+        let ids: BTreeSet<MessageId> = self.ids(post).collect();
+        let named = ids.into_iter().filter_map(|id| self.deletes.get(&id)).flatten().copied();
+        let popped = self.sightings(post.tag).iter().map(|sighting| sighting.call);
+        let popped = popped.filter(|call| matches!(call.action, Action::Pop { .. }));
+        let swept = self.sweeping(post.call.queue).filter(move |sweep| {
+            !matches!(sweep.action, Action::Pop { .. }) && post.call.precedes(sweep)
+        });
+        named.chain(popped).chain(swept).filter(|call| call.is_ok())
+    }
+
+    /// Whether a call that may have begun before `order` may have removed `post`.
+    pub(super) fn may_be_removed(&self, post: Post<'h>, order: u64) -> bool {
+        self.may_be_removed_by_name(post, order, None)
+            || self.sweeping(post.call.queue).any(|sweep| {
+                // One that ended before the post began cannot have met it, unless its end is not
+                // known to be the end of its effect.
+                let over = sweep.is_ok() && sweep.precedes(post.call);
+                sweep.invoked.order < order && !over
+            })
+    }
+
+    /// Whether a delete that names `post`, or a pop that returned it, began before `order` and may
+    /// have happened; `but` does not count.
+    pub(super) fn may_be_removed_by_name(
+        &self,
+        post: Post<'h>,
+        order: u64,
+        but: Option<&Call>,
+    ) -> bool {
+        let counts = |call: &Call| {
+            call.may_have_happened() && call.invoked.order < order && but.is_none_or(|b| b != call)
+        };
+        let deleted = self
+            .ids(post)
+            .filter_map(|id| self.deletes.get(&id))
+            .flatten()
+            .any(|call| counts(call));
+        deleted
+            || self
+                .sightings(post.tag)
+                .iter()
+                .any(|s| matches!(s.call.action, Action::Pop { .. }) && counts(s.call))
+    }
+
+    /// How many messages of `queue` pops without an answer may have taken at most.
+    pub(super) fn popped_unseen_max(&self, queue: QueueTag) -> u64 {
+        let limit = |call: &Call| match call.action {
+            Action::Pop { limit } => u64::from(limit),
+            _ => 0,
+        };
+        self.sweeping(queue).map(limit).sum()
+    }
+
+    /// Purges and deletions of `queue`, and its pops without an answer.
+    pub(super) fn sweeping(&self, queue: QueueTag) -> impl Iterator<Item = &'h Call> + '_ {
+        self.sweeping.get(&queue).into_iter().flatten().copied()
+    }
+
+    /// Whether `post` may have expired when the clock said `at_ms`.
+    pub(super) fn may_be_expired(&self, post: Post<'h>, at_ms: i64) -> bool {
+        let Action::Post { ttl, .. } = &post.call.action else { return true };
+        let earliest_ms = post.call.invoked.at.after(*ttl).as_millis();
+        at_ms >= earliest_ms.saturating_sub(self.history.resolution_ms)
+    }
+
+    /// The latest moment, in milliseconds, at which `post` may live; `None`: any.
+    pub(super) fn lives_until_ms(&self, post: Post<'h>) -> Option<i64> {
+        let Action::Post { ttl, .. } = &post.call.action else { return None };
+        if !post.call.is_ok() || self.prolonging.contains(&post.call.queue) {
+            return None;
+        }
+        let own = post.call.ended.at.after(*ttl).as_millis();
+        let claims = self.sightings(post.tag).iter().filter_map(|s| match &s.call.action {
+            Action::Claim { claim, .. } => self.claims.get(claim),
+            _ => None,
+        });
+        let spans =
+            claims.flat_map(|c| c.creates.iter().chain(&c.renewals)).filter_map(|call| match &call
+                .action
+            {
+                Action::Claim { ttl, grace, .. } | Action::Renew { ttl, grace, .. } => {
+                    Some(call.ended.at.after(ttl.plus(*grace)).as_millis())
+                }
+                _ => None,
+            });
+        spans.chain([own]).max()
+    }
+
+    /// The last look at `queue`, if it was completed.
+    pub(super) fn last_look(&self, queue: QueueTag) -> Option<&LastLook<'h>> {
+        self.last_looks.get(&queue)
+    }
+
+    /// The ids under which `post` is known.
+    fn ids(&self, post: Post<'h>) -> impl Iterator<Item = MessageId> + '_ {
+        let seen = self.sightings(post.tag).iter().map(|sighting| sighting.seen.id);
+        post.id.into_iter().chain(seen)
+    }
+}

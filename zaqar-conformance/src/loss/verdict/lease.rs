@@ -1,0 +1,144 @@
+//! Who held a message when.
+
+use zaqar_core::ClaimId;
+
+use super::Finding;
+use super::index::{ClaimCalls, Index};
+use crate::loss::history::{Action, Call};
+
+/// Two holders at once, or a held message shown as free.
+pub(super) fn double_claimed(index: &Index<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (tag, sightings) in &index.sightings {
+        let takers: Vec<&Call> =
+            sightings.iter().map(|sighting| sighting.call).filter(|call| call.takes()).collect();
+        for (nth, one) in takers.iter().enumerate() {
+            for other in takers.iter().skip(nth + 1) {
+                if !same_claim(one, other)
+                    && !follows(index, one, other)
+                    && !follows(index, other, one)
+                {
+                    findings.push(Finding(format!("{tag} taken by {one} and by {other}")));
+                }
+            }
+        }
+        let shown = sightings
+            .iter()
+            .map(|sighting| sighting.call)
+            .filter(|call| matches!(call.action, Action::List(read) if !read.everything));
+        for list in shown {
+            let holder = takers.iter().find(|taker| {
+                taker.precedes(list) && !follows(index, taker, list) && is_claim(taker)
+            });
+            if let Some(holder) = holder {
+                findings.push(Finding(format!("{tag} held by {holder}, shown free by {list}")));
+            }
+        }
+    }
+    findings
+}
+
+fn is_claim(call: &Call) -> bool {
+    matches!(call.action, Action::Claim { .. })
+}
+
+fn claim_of(call: &Call) -> Option<ClaimId> {
+    match call.action {
+        Action::Claim { claim, .. } => Some(claim),
+        _ => None,
+    }
+}
+
+/// A repeat with the same claim returns the same messages.
+fn same_claim(one: &Call, other: &Call) -> bool {
+    claim_of(one).is_some() && claim_of(one) == claim_of(other)
+}
+
+/// Whether `later` can have had the message from where `earlier` left it: the lease of `earlier`
+/// was over or given back by the time `later` took effect.
+fn follows(index: &Index<'_>, earlier: &Call, later: &Call) -> bool {
+    if later.precedes(earlier) {
+        return false;
+    }
+    let Some(claim) = claim_of(earlier) else { return false };
+    let Some(calls) = index.claims.get(&claim) else { return false };
+    let released = calls
+        .releases
+        .iter()
+        .any(|release| release.may_have_happened() && release.invoked.order < later.ended.order);
+    let lapses_ms = lapses_from_ms(calls, later).saturating_sub(index.history.resolution_ms);
+    released || later.ended.at.as_millis() >= lapses_ms
+}
+
+/// The earliest moment, in milliseconds, at which the claim may be over by the time `later` ended.
+fn lapses_from_ms(calls: &ClaimCalls<'_>, later: &Call) -> i64 {
+    let begun = |call: &&&Call| call.may_have_happened() && call.invoked.order < later.ended.order;
+    let end = |call: &&Call| match &call.action {
+        Action::Claim { ttl, .. } | Action::Renew { ttl, .. } => {
+            call.invoked.at.after(*ttl).as_millis()
+        }
+        _ => i64::MAX,
+    };
+    // What a renewal that certainly took effect before `later` replaced counts no more.
+    let settled =
+        calls.renewals.iter().filter(|call| call.is_ok() && call.precedes(later)).next_back();
+    let since = settled.map_or(0, |call| call.invoked.order);
+    calls
+        .creates
+        .iter()
+        .chain(&calls.renewals)
+        .filter(begun)
+        .filter(|call| call.invoked.order >= since)
+        .map(end)
+        .min()
+        .unwrap_or(i64::MAX)
+}
+
+/// Acknowledged deletes and renewals of a claim that could not own anything any more.
+pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for call in index.history.calls.iter().filter(|call| call.is_ok()) {
+        match &call.action {
+            Action::Renew { claim, .. } if is_over(index, *claim, call) => {
+                findings.push(Finding(format!("{claim} was over and renewed by {call}")));
+            }
+            Action::Delete { ids, claims: Some(claims) } => {
+                if !claims.iter().all(|claim| is_over(index, *claim, call)) {
+                    continue;
+                }
+                for post in ids.iter().filter_map(|id| index.by_id.get(id)) {
+                    let gone = index.may_be_removed_by_name(*post, call.ended.order, Some(call))
+                        || index.sweeping(post.call.queue).next().is_some()
+                        || index.may_be_expired(*post, call.ended.at.as_millis());
+                    if !gone {
+                        let what = format!("{} removed under an ended claim by {call}", post.tag);
+                        findings.push(Finding(what));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+/// Whether `claim` certainly was over when `call` began.
+fn is_over(index: &Index<'_>, claim: ClaimId, call: &Call) -> bool {
+    let Some(calls) = index.claims.get(&claim) else { return true };
+    if calls.releases.iter().any(|release| release.is_ok() && release.precedes(call)) {
+        return true;
+    }
+    let prolonging = calls.creates.iter().chain(&calls.renewals).filter(|other| {
+        other.may_have_happened() && **other != call && other.invoked.order < call.ended.order
+    });
+    let ends = prolonging.map(|other| match &other.action {
+        // Without an answer, the effect may come at any time, and the lease begins then.
+        _ if !other.is_ok() => i64::MAX,
+        Action::Claim { ttl, .. } | Action::Renew { ttl, .. } => {
+            other.ended.at.after(*ttl).as_millis()
+        }
+        _ => i64::MIN,
+    });
+    let latest_ms = ends.max().unwrap_or(i64::MIN);
+    call.invoked.at.as_millis() >= latest_ms.saturating_add(index.history.resolution_ms)
+}

@@ -1,0 +1,161 @@
+//! The verdict: pure functions from a history to what is wrong with it.
+//!
+//! What was acknowledged must come out, exactly once at a time, unchanged, and not after it was
+//! removed. Wherever a call's effect is in doubt, or two calls overlapped, either order counts as
+//! right: a finding is something that no order of effects explains.
+
+mod content;
+mod index;
+mod lease;
+mod order;
+mod presence;
+
+use std::fmt;
+
+use super::history::History;
+use index::Index;
+
+/// One thing that no order of effects explains, in words, with the calls that show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding(pub String);
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a history shows. Every list of findings must be empty.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// Acknowledged, still owed, and absent at the last look (G1).
+    pub lost: Vec<Finding>,
+    /// Absent from a read of everything before its life was over (G8).
+    pub early: Vec<Finding>,
+    /// Returned after its life was over (G8).
+    pub late: Vec<Finding>,
+    /// Delivered though never posted, certainly not stored, or posted elsewhere (G4, G11, G12).
+    pub unexpected: Vec<Finding>,
+    /// Delivered with a body that nobody posted (G4).
+    pub corrupt: Vec<Finding>,
+    /// Given out while another holder had it, or shown as free (G5).
+    pub double_claimed: Vec<Finding>,
+    /// Delivered after its removal was acknowledged (G4).
+    pub resurrected: Vec<Finding>,
+    /// Never met by a reader that followed the markers (G9).
+    pub stepped_over: Vec<Finding>,
+    /// Met twice in one walk (G9).
+    pub repeated: Vec<Finding>,
+    /// Out of its producer's order, with a driver that promises it (G9).
+    pub misordered: Vec<Finding>,
+    /// A batch that was stored or shown in part (G2).
+    pub batch_torn: Vec<Finding>,
+    /// Stored more than once by one post (G3).
+    pub duplicated: Vec<Finding>,
+    /// Removed or renewed by a claim that could not own it any more (G6).
+    pub unfenced: Vec<Finding>,
+    /// Owed and visible, yet never to be had by a claim (G7).
+    pub stuck: Vec<Finding>,
+    /// Messages of posts without an answer that came out after all: right, and counted.
+    pub recovered: usize,
+    /// Messages whose post was acknowledged.
+    pub acknowledged: usize,
+    /// Messages that came out of a claim, a pop or a listing.
+    pub delivered: usize,
+    /// Calls whose effect is in doubt.
+    pub indeterminate: usize,
+    /// Why nothing can be concluded, if so.
+    pub unseen: Option<String>,
+}
+
+impl Verdict {
+    /// The sets of findings, by name.
+    #[must_use]
+    pub fn sets(&self) -> [(&'static str, &[Finding]); 14] {
+        [
+            ("lost", &self.lost),
+            ("early", &self.early),
+            ("late", &self.late),
+            ("unexpected", &self.unexpected),
+            ("corrupt", &self.corrupt),
+            ("double-claimed", &self.double_claimed),
+            ("resurrected", &self.resurrected),
+            ("stepped-over", &self.stepped_over),
+            ("repeated", &self.repeated),
+            ("misordered", &self.misordered),
+            ("batch-torn", &self.batch_torn),
+            ("duplicated", &self.duplicated),
+            ("unfenced", &self.unfenced),
+            ("stuck", &self.stuck),
+        ]
+    }
+
+    /// What to make of it.
+    #[must_use]
+    pub fn conclusion(&self) -> Conclusion {
+        if self.sets().iter().any(|(_, findings)| !findings.is_empty()) {
+            return Conclusion::Broken;
+        }
+        if self.acknowledged == 0 {
+            return Conclusion::Inconclusive("no post was acknowledged".into());
+        }
+        if self.delivered == 0 {
+            return Conclusion::Inconclusive("no message came out".into());
+        }
+        self.unseen.clone().map_or(Conclusion::Clean, Conclusion::Inconclusive)
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// Counts, then the first findings of each set that is not empty.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_MAX: usize = 4;
+        write!(f, "{} acknowledged, {} delivered", self.acknowledged, self.delivered)?;
+        write!(f, ", {} calls in doubt, {} recovered", self.indeterminate, self.recovered)?;
+        for (name, findings) in self.sets() {
+            if !findings.is_empty() {
+                write!(f, "; {name} {}", findings.len())?;
+                findings.iter().take(SHOWN_MAX).try_for_each(|x| write!(f, "\n  {name}: {x}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to make of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Every promise was kept.
+    Clean,
+    /// A promise was broken.
+    Broken,
+    /// Nothing was shown either way, for this reason.
+    Inconclusive(String),
+}
+
+/// Judges a history.
+#[must_use]
+pub fn judge(history: &History) -> Verdict {
+    let index = Index::new(history);
+    Verdict {
+        lost: presence::lost(&index),
+        early: presence::early(&index),
+        late: presence::late(&index),
+        resurrected: presence::resurrected(&index),
+        stuck: presence::stuck(&index),
+        unexpected: content::unexpected(&index),
+        corrupt: content::corrupt(&index),
+        duplicated: content::duplicated(&index),
+        batch_torn: content::batch_torn(&index),
+        double_claimed: lease::double_claimed(&index),
+        unfenced: lease::unfenced(&index),
+        stepped_over: order::stepped_over(&index),
+        repeated: order::repeated(&index),
+        misordered: order::misordered(&index),
+        recovered: content::recovered(&index),
+        acknowledged: index.acknowledged().count(),
+        delivered: index.sightings.len(),
+        indeterminate: history.calls.iter().filter(|c| c.may_have_happened() && !c.is_ok()).count(),
+        unseen: presence::unseen(&index),
+    }
+}

@@ -1,0 +1,142 @@
+//! What must be there and is not, and what is there and must not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zaqar_core::MessageId;
+
+use super::Finding;
+use super::index::{Index, Post};
+use crate::loss::body::Tag;
+use crate::loss::history::{Action, Call, Outcome, QueueTag};
+
+/// Acknowledged, owed to the last look at its queue, and absent from it.
+pub(super) fn lost(index: &Index<'_>) -> Vec<Finding> {
+    let mut absent: BTreeMap<QueueTag, Vec<Finding>> = BTreeMap::new();
+    for (post, id) in index.acknowledged() {
+        let queue = post.call.queue;
+        if let Some(closed) = closed_before(index, post) {
+            let what = format!("{} {id} acknowledged by {} after {closed}", post.tag, post.call);
+            absent.entry(queue).or_default().push(Finding(what));
+            continue;
+        }
+        let Some(look) = index.last_look(queue) else { continue };
+        let (there, end) = (look.seen.contains_key(&id), look.end);
+        let swept = index.sweeping(queue).any(|sweep| {
+            !matches!(sweep.action, Action::Pop { .. })
+                && !(sweep.is_ok() && sweep.precedes(post.call))
+        });
+        let explained = index.may_be_removed_by_name(post, u64::MAX, None)
+            || swept
+            || index.may_be_expired(post, end.ended.at.as_millis());
+        if !there && !explained {
+            let what = format!("{} {id} acknowledged by {}, absent at {end}", post.tag, post.call);
+            absent.entry(queue).or_default().push(Finding(what));
+        }
+    }
+    // A pop without an answer took messages that nobody can name, but no more than it asked for.
+    absent.retain(|queue, findings| {
+        u64::try_from(findings.len()).unwrap_or(u64::MAX) > index.popped_unseen_max(*queue)
+    });
+    absent.into_values().flatten().collect()
+}
+
+/// The deletion of the queue that was over before `post` began: nobody can ever read it.
+fn closed_before<'h>(index: &Index<'h>, post: Post<'h>) -> Option<&'h Call> {
+    index.sweeping(post.call.queue).find(|sweep| {
+        sweep.action == Action::DeleteQueue && sweep.is_ok() && sweep.precedes(post.call)
+    })
+}
+
+/// Acknowledged before a read of everything began, alive until it ended, and absent from it.
+pub(super) fn early(index: &Index<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for walk in index.walks.values().filter(|walk| !walk.read.last_look) {
+        let (Some(first), Some(end)) = (walk.pages.first(), walk.end()) else { continue };
+        let met: BTreeSet<MessageId> = walk.seen().map(|seen| seen.id).collect();
+        for (post, id) in index.acknowledged().filter(|(post, _)| post.call.queue == end.queue) {
+            if post.call.precedes(first) && !met.contains(&id) && owed(index, post, end) {
+                let what = format!("{} {id} of {}, absent from {end}", post.tag, post.call);
+                findings.push(Finding(what));
+            }
+        }
+    }
+    let misses = index.history.calls.iter().filter_map(|call| match call.action {
+        Action::Get { id } if call.is_ok() && call.seen().is_empty() => Some((call, id)),
+        _ => None,
+    });
+    for (get, id) in misses {
+        let asked = |post: &&Post<'_>| {
+            post.call.queue == get.queue && post.call.precedes(get) && owed(index, **post, get)
+        };
+        if let Some(post) = index.by_id.get(&id).filter(asked) {
+            findings.push(Finding(format!("{} {id} of {}, absent at {get}", post.tag, post.call)));
+        }
+    }
+    findings
+}
+
+/// Whether `post` must still be there when `read` ended.
+pub(super) fn owed(index: &Index<'_>, post: Post<'_>, read: &Call) -> bool {
+    !index.may_be_removed(post, read.ended.order)
+        && !index.may_be_expired(post, read.ended.at.as_millis())
+}
+
+/// Returned by a call that began after its life was over.
+pub(super) fn late(index: &Index<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for post in index.posts.values() {
+        let Some(end_ms) = index.lives_until_ms(*post) else { continue };
+        let over_ms = end_ms.saturating_add(index.history.resolution_ms);
+        for sighting in index.sightings(post.tag) {
+            let call = sighting.call;
+            if call.invoked.at.as_millis() >= over_ms.saturating_add(1) {
+                let what = format!("{} of {}, over at {end_ms} ms, in {call}", post.tag, post.call);
+                findings.push(Finding(what));
+            }
+        }
+    }
+    findings
+}
+
+/// Returned by a call that began after a removal was acknowledged.
+pub(super) fn resurrected(index: &Index<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (tag, sightings) in &index.sightings {
+        let Some(post) = index.posts.get(tag) else { continue };
+        let removal = index.removals(*post).min_by_key(|call| call.ended.order);
+        let Some(removal) = removal else { continue };
+        for again in sightings.iter().filter(|sighting| removal.precedes(sighting.call)) {
+            let what = format!("{tag} {} removed by {removal}, in {}", again.seen.id, again.call);
+            findings.push(Finding(what));
+        }
+    }
+    findings
+}
+
+/// Still visible after its queue was drained through claims.
+pub(super) fn stuck(index: &Index<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for queue in &index.history.drained {
+        let Some(look) = index.last_look(*queue) else { continue };
+        let known = |tag: &Result<Tag, _>| tag.as_ref().is_ok_and(|t| index.posts.contains_key(t));
+        for (id, _) in look.seen.iter().filter(|(_, seen)| known(&seen.tag)) {
+            findings.push(Finding(format!("{id} is left after the drain, in {}", look.end)));
+        }
+    }
+    findings
+}
+
+/// Why presence cannot be judged: a queue that nobody looked at in the end.
+pub(super) fn unseen(index: &Index<'_>) -> Option<String> {
+    let closed: BTreeSet<QueueTag> = index
+        .history
+        .calls
+        .iter()
+        .filter(|call| call.action == Action::DeleteQueue && call.outcome != Outcome::Failed)
+        .map(|call| call.queue)
+        .collect();
+    let queues: BTreeSet<QueueTag> =
+        index.acknowledged().map(|(post, _)| post.call.queue).collect();
+    let unseen = queues.difference(&closed).find(|queue| index.last_look(**queue).is_none())?;
+    Some(format!("queue {unseen} was not listed to its end after the workload"))
+}
