@@ -35,7 +35,9 @@ pub(crate) fn environment(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target_dir.join("clients-venv");
     let python = folder.join("bin/python");
     let wanted = wanted(&workspace.root)?;
-    if fs::read_to_string(folder.join(STAMP)).is_ok_and(|installed| installed == wanted) {
+    let installed = fs::read_to_string(folder.join(STAMP)).is_ok_and(|held| held == wanted);
+    // The interpreter itself is the system's, and may have gone since.
+    if installed && process::succeeds(Command::new(&python).args(["-c", "import zaqarclient"])) {
         return Ok(python);
     }
     if folder.exists() {
