@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The Zaqar server: REST v2 over any storage driver that the build has.
+//!
+//! `zaqar-server` without arguments serves on 127.0.0.1:8888 and keeps its data in a file that it
+//! names. As a library: [`serve::start`] runs the whole server inside another program or a test,
+//! from a [`config::Config`].
+//!
+//! - [`config`]: the options, their layers, sample and import
+//! - [`cli`]: the command line
+//! - [`serve`]: listeners, store, engine and router put together
+//! - [`telemetry`]: logs and metrics
+
+mod admin;
+mod assemble;
+mod banner;
+pub mod cli;
+pub mod config;
+mod data_file;
+pub mod rest;
+pub mod serve;
+mod server;
+pub mod telemetry;

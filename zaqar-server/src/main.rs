@@ -1,2 +1,5 @@
-//! Placeholder.
-fn main() {}
+//! The `zaqar-server` program.
+
+fn main() -> std::process::ExitCode {
+    zaqar_server::cli::main()
+}

@@ -1,0 +1,150 @@
+//! What each part of the server needs to know of the configuration.
+
+use std::time::Duration;
+
+use zaqar_engine::EngineConfig;
+
+use crate::config::Config;
+use crate::config::options::ClientIdCheck;
+use crate::rest::{ClientIdRule, RestConfig};
+use crate::server::activity::Timeouts;
+use crate::server::connection::ConnectionLimits;
+use crate::server::gate::Gate;
+use crate::server::listener::ListenerConfig;
+use crate::server::request::RequestTimeouts;
+use crate::telemetry::metrics::HttpMetrics;
+
+/// The engine's settings.
+pub(crate) fn engine(config: &Config) -> EngineConfig {
+    let transport = &config.transport;
+    let mut engine = EngineConfig::default();
+    engine.enable_checksum = config.general.enable_checksum;
+    engine.queue_cache_ttl = Duration::from_millis(config.cache.queue_ttl_ms);
+    engine.operation_timeout = Duration::from_millis(config.limits.operation_timeout_ms);
+
+    let defaults = &mut engine.defaults;
+    defaults.message_ttl = transport.default_message_ttl;
+    defaults.message_delay = transport.default_message_delay;
+    defaults.claim_ttl = transport.default_claim_ttl;
+    defaults.claim_grace = transport.default_claim_grace;
+
+    let limits = &mut engine.limits;
+    limits.message_ttl_max = transport.max_message_ttl;
+    limits.message_delay_max = transport.max_message_delay;
+    limits.claim_ttl_max = transport.max_claim_ttl;
+    limits.claim_grace_max = transport.max_claim_grace;
+    limits.messages_post_size_max = transport.max_messages_post_size;
+    limits.messages_per_post_max = u64::from(transport.max_messages_per_post);
+    limits.queue_metadata_size_max = transport.max_queue_metadata;
+    limits.queues_per_page_max = u64::from(transport.max_queues_per_page);
+    limits.messages_per_page_max = u64::from(transport.max_messages_per_page);
+    limits.messages_per_claim_or_pop_max = u64::from(transport.max_messages_per_claim_or_pop);
+    engine
+}
+
+/// The REST transport's settings.
+pub(crate) fn rest(config: &Config) -> RestConfig {
+    let transport = &config.transport;
+    let mut cors = RestConfig::default().cors;
+    cors.allowed_origin.clone_from(&config.cors.allowed_origin.0);
+    cors.allow_credentials = config.cors.allow_credentials;
+    cors.expose_headers.clone_from(&config.cors.expose_headers.0);
+    cors.max_age = u64::from(config.cors.max_age);
+    cors.allow_methods.clone_from(&config.cors.allow_methods.0);
+    cors.allow_headers.clone_from(&config.cors.allow_headers.0);
+    RestConfig {
+        admin_mode: config.general.admin_mode,
+        client_id: match transport.client_id_uuid_safe {
+            ClientIdCheck::Strict => ClientIdRule::Strict,
+            ClientIdCheck::Off => ClientIdRule::Off {
+                length_min: length(transport.min_length_client_id),
+                length_max: length(transport.max_length_client_id),
+            },
+        },
+        message_delete_with_claim_id: transport.message_delete_with_claim_id,
+        cors,
+    }
+}
+
+fn length(chars: u32) -> usize {
+    usize::try_from(chars).unwrap_or(usize::MAX)
+}
+
+/// The settings of the API's listener.
+pub(crate) fn listener(config: &Config) -> ListenerConfig {
+    let limits = &config.limits;
+    let connections_max = limits.connections_max.min(open_files_connections());
+    ListenerConfig {
+        gate: Gate::new(connections_max, limits.connections_per_peer_max),
+        metrics: HttpMetrics::new("api"),
+        ..common(config)
+    }
+}
+
+/// The settings of the operators' listener: few connections, which the API's cannot use up.
+pub(crate) fn admin_listener(config: &Config) -> ListenerConfig {
+    common(config)
+}
+
+const ADMIN_CONNECTIONS_MAX: u32 = 32;
+
+fn common(config: &Config) -> ListenerConfig {
+    let limits = &config.limits;
+    let ms = Duration::from_millis;
+    let timeouts = Timeouts {
+        header_read: ms(limits.header_read_timeout_ms),
+        idle: ms(limits.idle_timeout_ms),
+        write: ms(limits.write_timeout_ms),
+    };
+    ListenerConfig {
+        limits: ConnectionLimits {
+            timeouts,
+            header_bytes_max: limits.header_bytes_max,
+            header_count_max: limits.header_count_max,
+            http2_streams_max: limits.http2_streams_max,
+        },
+        request: RequestTimeouts {
+            whole: ms(limits.request_timeout_ms),
+            body_rate_min: limits.body_rate_min_bytes_per_s,
+            body_rate_grace: ms(limits.body_rate_grace_ms),
+        },
+        slow: ms(config.log.slow_request_ms),
+        gate: Gate::new(ADMIN_CONNECTIONS_MAX, 0),
+        metrics: HttpMetrics::new("admin"),
+    }
+}
+
+/// How many connections the process may have open, a reserve for files of the store left out.
+fn open_files_connections() -> u32 {
+    const RESERVE: u32 = 64;
+    const LEAST: u32 = 16;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    open_files(&limits).map_or(u32::MAX, |files| files.saturating_sub(RESERVE).max(LEAST))
+}
+
+/// The soft limit of open files in the text of `/proc/self/limits`; `None` if there is none.
+fn open_files(limits: &str) -> Option<u32> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_here_are_the_defaults_of_the_parts() {
+        let config = Config::default();
+        assert_eq!(format!("{:?}", engine(&config)), format!("{:?}", EngineConfig::default()));
+        assert_eq!(format!("{:?}", rest(&config)), format!("{:?}", RestConfig::default()));
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let text = "Limit  Soft Limit  Hard Limit  Units\n\
+                    Max open files            1024                 524288               files\n";
+        assert_eq!(open_files(text), Some(1024));
+        assert_eq!(open_files("Max open files  unlimited unlimited files"), None);
+        assert_eq!(open_files(""), None);
+    }
+}

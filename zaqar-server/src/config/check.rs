@@ -1,0 +1,68 @@
+//! Options that do not go together.
+
+use super::layers::Problem;
+use super::options::{AuthStrategy, Config};
+
+/// Every contradiction in a configuration whose options are each right by themselves.
+pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
+    let transport = &config.transport;
+    let mut problems = Vec::new();
+    let pairs = [
+        (
+            "default_message_ttl",
+            transport.default_message_ttl,
+            "max_message_ttl",
+            transport.max_message_ttl,
+        ),
+        (
+            "default_message_delay",
+            transport.default_message_delay,
+            "max_message_delay",
+            transport.max_message_delay,
+        ),
+        (
+            "default_claim_ttl",
+            transport.default_claim_ttl,
+            "max_claim_ttl",
+            transport.max_claim_ttl,
+        ),
+        (
+            "default_claim_grace",
+            transport.default_claim_grace,
+            "max_claim_grace",
+            transport.max_claim_grace,
+        ),
+        (
+            "min_length_client_id",
+            u64::from(transport.min_length_client_id),
+            "max_length_client_id",
+            u64::from(transport.max_length_client_id),
+        ),
+    ];
+    for (lower, value, upper, bound) in pairs {
+        if value > bound {
+            problems.push(problem(
+                &format!("transport.{lower}"),
+                format!("is {value}, more than transport.{upper}, which is {bound}"),
+            ));
+        }
+    }
+    if config.general.auth_strategy == AuthStrategy::Keystone {
+        problems.push(problem(
+            "auth_strategy",
+            "this version cannot validate tokens, and does not serve unchecked what shall be checked"
+                .to_owned(),
+        ));
+    }
+    if config.listen.bind.is_empty() {
+        problems.push(problem("drivers.transport.wsgi.bind", "must not be empty".to_owned()));
+    }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
+        problems.push(problem("log.level", format!("is no filter: {error}")));
+    }
+    problems
+}
+
+fn problem(key: &str, reason: String) -> Problem {
+    Problem { key: key.to_owned(), source: "the configuration as a whole".to_owned(), reason }
+}

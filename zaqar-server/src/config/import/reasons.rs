@@ -1,0 +1,91 @@
+//! What is known of OpenStack Zaqar's options that are not ours: why, or what they are called here.
+
+/// Sections, or parts of their names, no option of which is carried over.
+const SECTIONS: &[(&str, &str)] = &[
+    ("keystone_authtoken", "tokens are not validated in this version"),
+    ("trustee", "there are no trusts in this version"),
+    ("oslo_policy", "there is no policy file in this version"),
+    ("oslo_reports", "there is no such report"),
+    ("oslo_middleware", "there is no such middleware"),
+    ("profiler", "there is no profiler; see the metrics of the [admin] listener"),
+    ("signed_url", "URLs are not signed in this version"),
+    ("notification", "subscriptions are not served in this version"),
+    ("pooling:catalog", "there is one store, no pools, in this version"),
+    ("cache", "no cache server is needed; see cache.queue_ttl_ms"),
+    ("drivers:transport:websocket", "WebSocket is not served in this version"),
+];
+
+/// Single options that are not carried over.
+const OPTIONS: &[(&str, &str, &str)] = &[
+    ("DEFAULT", "pooling", "there is one store, no pools, in this version"),
+    ("DEFAULT", "sharding", "there is one store, no pools, in this version"),
+    ("DEFAULT", "enable_deprecated_api_versions", "only version 2 of the API is served"),
+    ("transport", "default_subscription_ttl", "subscriptions are not served in this version"),
+    ("transport", "max_subscriptions_per_page", "subscriptions are not served in this version"),
+    ("transport", "subscriber_types", "subscriptions are not served in this version"),
+    ("transport", "max_flavors_per_page", "there are no flavors in this version"),
+    ("transport", "max_pools_per_page", "there are no pools in this version"),
+    ("transport", "message_encryption_algorithms", "messages are not encrypted in this version"),
+    ("transport", "message_encryption_key", "messages are not encrypted in this version"),
+    ("drivers", "message_store", "the scheme of drivers.message_store.uri says it"),
+    ("drivers", "storage", "the scheme of drivers.message_store.uri says it"),
+    ("drivers", "management_store", "the scheme of drivers.management_store.uri says it"),
+];
+
+const STORE: &str = "this store's driver is not part of this version; \
+    name a store by drivers.message_store.uri and start with it empty";
+const STORE_SQL: &str = "its tables are not ours; \
+    name another file by drivers.message_store.uri and start with it empty";
+const LOGGING: &str = "logs go to standard error; see [log]";
+
+/// Why the option is not carried over; `None` if it may be.
+pub(super) fn left_out(section: &str, name: &str, value: &str) -> Option<&'static str> {
+    if section.starts_with("drivers:message_store:")
+        || section.starts_with("drivers:management_store:")
+    {
+        let sql = section.ends_with(":sqlalchemy");
+        return Some(if sql && value.starts_with("sqlite") { STORE_SQL } else { STORE });
+    }
+    if section == "drivers" && name == "transport" && value != "wsgi" {
+        return Some("WebSocket is not served in this version");
+    }
+    if section == "storage" && name.ends_with("_pipeline") && !value.is_empty() {
+        return Some("pipeline stages are not configurable in this version");
+    }
+    if section == "DEFAULT" && is_logging(name, value) {
+        return Some(LOGGING);
+    }
+    let by_section = SECTIONS.iter().find(|(known, _)| *known == section).map(|(_, why)| *why);
+    by_section.or_else(|| {
+        let known = OPTIONS.iter().find(|(s, n, _)| *s == section && *n == name);
+        known.filter(|_| !is_off(value)).map(|(_, _, why)| *why)
+    })
+}
+
+/// Whether the option says what is so here without being said.
+pub(super) fn holds_anyway(section: &str, name: &str, value: &str) -> bool {
+    (section == "drivers" && name == "transport" && value == "wsgi")
+        || (section == "storage" && name.ends_with("_pipeline") && value.is_empty())
+        || (section == "DEFAULT" && matches!(name, "debug" | "use_json") && is_off(value))
+        || (OPTIONS.iter().any(|(s, n, _)| *s == section && *n == name) && is_off(value))
+}
+
+/// The option under its name here, if it has another one.
+pub(super) fn renamed(section: &str, name: &str, value: &str) -> Option<(String, String)> {
+    match (section, name) {
+        ("DEFAULT", "debug") if !is_off(value) => Some(("log.level".into(), "debug".into())),
+        ("DEFAULT", "use_json") if !is_off(value) => Some(("log.format".into(), "json".into())),
+        _ => None,
+    }
+}
+
+fn is_logging(name: &str, value: &str) -> bool {
+    let prefixes = ["log_", "logging_", "use_", "syslog_", "rate_limit_", "default_log_"];
+    let known = ["watch_log_file", "publish_errors", "fatal_deprecations", "instance_format"];
+    let carried = name == "use_json" || (name.starts_with("use_") && is_off(value));
+    !carried && (prefixes.iter().any(|p| name.starts_with(p)) || known.contains(&name))
+}
+
+fn is_off(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "" | "false" | "0" | "no" | "off" | "[]")
+}

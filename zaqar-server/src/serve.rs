@@ -1,0 +1,229 @@
+//! Puts listeners, stores, engine and router together, and takes them apart again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use zaqar_core::{Clock, DisciplinedClock, OpenError};
+use zaqar_engine::{Engine, Maintenance, StoreOptions, Stores, registry};
+
+use crate::config::Config;
+use crate::server::listener::{self, Running};
+use crate::server::progress::NoteRoute;
+use crate::telemetry::metrics;
+use crate::{admin, assemble, data_file, rest};
+
+/// Why a server did not start. Each is one line that names what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} (options {section}.bind and {section}.port): {reason}")]
+    Listen {
+        /// The section that names the address.
+        section: &'static str,
+        /// The address.
+        address: String,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// The folder of the data file cannot be made.
+    #[error("cannot make the folder for {file} (option drivers.message_store.uri): {reason}")]
+    DataFolder {
+        /// The data file.
+        file: String,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// A store cannot be opened.
+    #[error("cannot open the store {location} (option {option}): {}", chain(.reason))]
+    Store {
+        /// The option that names it.
+        option: &'static str,
+        /// Where it is, without password.
+        location: String,
+        /// The driver's reason.
+        reason: OpenError,
+    },
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &OpenError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string().replace('\n', " "));
+        source = cause.source();
+    }
+    text
+}
+
+/// A server that serves.
+#[derive(Debug)]
+#[must_use = "a server that is dropped without shutdown() drops the requests it handles"]
+pub struct RunningServer {
+    engine: Engine,
+    maintenance: Maintenance,
+    api: Running,
+    admin: Option<Running>,
+    stopping: CancellationToken,
+    upkeep: (JoinHandle<()>, DropGuard),
+    drain: Duration,
+    location: String,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that was accepted was finished.
+    Finished,
+    /// Some requests were still running when the time for them was over.
+    CutOff,
+}
+
+/// Starts a server. Must be called within a tokio runtime; whoever wants logs starts them before
+/// ([`crate::telemetry::log::init`]).
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+    let recorder = metrics::recorder();
+    // Both addresses before the store: a second server on one machine must fail on its port, not
+    // open the first one's file.
+    let api = bind("drivers.transport.wsgi", &config.listen.bind, config.listen.port).await?;
+    let admin = match config.admin.bind.as_str() {
+        "" => None,
+        host => Some(bind("admin", host, config.admin.port).await?),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(DisciplinedClock::from_system());
+    let stores = open_stores(&config, &clock).await?;
+    let location = stores.data.info().location;
+    let engine = Engine::new(stores, clock, assemble::engine(&config));
+    let stopping = CancellationToken::new();
+
+    let router = rest::router(engine.clone(), assemble::rest(&config)).layer(NoteRoute);
+    let api = listener::serve(api, router, assemble::listener(&config))
+        .map_err(listen_error("drivers.transport.wsgi"))?;
+    let admin = match admin {
+        Some(socket) => {
+            let router = admin::router(engine.clone(), stopping.clone()).layer(NoteRoute);
+            let served = listener::serve(socket, router, assemble::admin_listener(&config));
+            Some(served.map_err(listen_error("admin"))?)
+        }
+        None => None,
+    };
+    let token = CancellationToken::new();
+    let upkeep = tokio::spawn(keep_up(recorder, token.clone()));
+    Ok(RunningServer {
+        maintenance: engine.spawn_maintenance(),
+        engine,
+        api,
+        admin,
+        stopping,
+        upkeep: (upkeep, token.drop_guard()),
+        drain: Duration::from_millis(config.limits.drain_timeout_ms),
+        location,
+    })
+}
+
+fn listen_error(section: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |reason| StartError::Listen { section, address: "the bound socket".to_owned(), reason }
+}
+
+async fn bind(section: &'static str, host: &str, port: u16) -> Result<TcpListener, StartError> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    TcpListener::bind((host, port)).await.map_err(|reason| {
+        let address =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        StartError::Listen { section, address, reason }
+    })
+}
+
+async fn open_stores(config: &Config, clock: &Arc<dyn Clock>) -> Result<Stores, StartError> {
+    let options = StoreOptions::new(Arc::clone(clock)).unreliable(config.general.unreliable);
+    let message_uri = if config.message_store.uri.is_set() {
+        config.message_store.uri.clone()
+    } else {
+        let file = data_file::default_path(|name| std::env::var_os(name));
+        data_file::make_folder(&file).map_err(|reason| StartError::DataFolder {
+            file: file.display().to_string(),
+            reason,
+        })?;
+        format!("sqlite:{}", file.display()).as_str().into()
+    };
+    let open = |option, uri: crate::config::value::StoreUri| {
+        let options = options.clone();
+        async move {
+            registry::open(uri.expose(), &options).await.map_err(|reason| StartError::Store {
+                option,
+                location: uri.redacted(),
+                reason,
+            })
+        }
+    };
+    let messages = open("drivers.message_store.uri", message_uri.clone()).await?;
+    let management_uri = &config.management_store.uri;
+    if !management_uri.is_set() || *management_uri == message_uri {
+        return Ok(messages);
+    }
+    let management = open("drivers.management_store.uri", management_uri.clone()).await?;
+    Ok(Stores::new(management.control, messages.data))
+}
+
+/// Folds samples into the histograms now and then, so that they take no memory for ever.
+async fn keep_up(
+    recorder: Option<&'static metrics_exporter_prometheus::PrometheusHandle>,
+    stop: CancellationToken,
+) {
+    let Some(recorder) = recorder else { return };
+    let mut ticks = tokio::time::interval(metrics::UPKEEP);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => recorder.run_upkeep(),
+        }
+    }
+}
+
+impl RunningServer {
+    /// Where the API listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    /// Where the operators' listener is, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Running::address)
+    }
+
+    /// Where messages are kept, without password.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Stops accepting, finishes what was accepted, for the configured time at most, and lets go
+    /// of the stores.
+    pub async fn shutdown(self) -> Ended {
+        self.stopping.cancel();
+        let finished = self.api.shut_down(self.drain).await;
+        self.maintenance.stop().await;
+        self.engine.shutdown().await;
+        if let Some(admin) = &self.admin {
+            admin.shut_down(Duration::from_secs(1)).await;
+        }
+        let (upkeep, stop) = self.upkeep;
+        drop(stop);
+        if let Err(error) = upkeep.await {
+            tracing::error!(error = %error, "the upkeep of the metrics had died");
+        }
+        if finished { Ended::Finished } else { Ended::CutOff }
+    }
+}

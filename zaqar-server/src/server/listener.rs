@@ -1,0 +1,156 @@
+//! Accepts connections, refuses those that are too many, and stops on demand.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::activity::Activity;
+use super::connection::{ConnectionLimits, Stop, drive, http};
+use super::gate::{Gate, Pass, Refusal};
+use super::request::{RequestService, RequestTimeouts};
+use crate::telemetry::metrics::{self, HttpMetrics};
+
+/// What a server that listens needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerConfig {
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) request: RequestTimeouts,
+    pub(crate) slow: Duration,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Arc<HttpMetrics>,
+}
+
+/// A server that accepts connections.
+#[derive(Debug)]
+pub(crate) struct Running {
+    address: SocketAddr,
+    stop: Stop,
+    tasks: TaskTracker,
+}
+
+/// How long to wait after the system could not hand out a connection (out of files, of memory).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Begins to accept.
+///
+/// # Errors
+/// The socket's own.
+pub(crate) fn serve(
+    socket: TcpListener,
+    router: Router,
+    config: ListenerConfig,
+) -> io::Result<Running> {
+    let address = socket.local_addr()?;
+    let (stop, tasks) = (Stop::default(), TaskTracker::new());
+    let acceptor = Acceptor { router, config, stop: stop.clone(), tasks: tasks.clone() };
+    tasks.spawn(acceptor.run(socket));
+    Ok(Running { address, stop, tasks })
+}
+
+impl Running {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, finishes what was accepted, for `drain` at most; whether all finished.
+    pub(crate) async fn shut_down(&self, drain: Duration) -> bool {
+        self.stop.gently.cancel();
+        self.tasks.close();
+        let finished = tokio::time::timeout(drain, self.tasks.wait()).await.is_ok();
+        if !finished {
+            self.stop.at_once.cancel();
+            self.tasks.wait().await;
+        }
+        finished
+    }
+}
+
+struct Acceptor {
+    router: Router,
+    config: ListenerConfig,
+    stop: Stop,
+    tasks: TaskTracker,
+}
+
+impl Acceptor {
+    async fn run(self, socket: TcpListener) {
+        let http = http(&self.config.limits);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stop.gently.cancelled() => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => match self.config.gate.enter(peer.ip()) {
+                    Ok(pass) => self.spawn(stream, &http, pass),
+                    Err(refusal) => refuse(&stream, refusal),
+                },
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "cannot accept connections for the moment");
+                    tokio::select! {
+                        () = self.stop.gently.cancelled() => return,
+                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        http: &hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
+        pass: Pass,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection was gone before it began");
+            return;
+        }
+        let activity = Arc::new(Activity::new());
+        let service = RequestService {
+            router: self.router.clone(),
+            activity: Arc::clone(&activity),
+            timeouts: self.config.request,
+            metrics: Arc::clone(&self.config.metrics),
+            slow: self.config.slow,
+        };
+        let timeouts = self.config.limits.timeouts;
+        let (http, stop) = (http.clone(), self.stop.clone());
+        let open = self.config.metrics.connection();
+        self.tasks.spawn(async move {
+            drive(stream, activity, service, http, timeouts, stop).await;
+            drop((open, pass));
+        });
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Answers once, without waiting, and disconnects.
+fn refuse(stream: &TcpStream, refusal: Refusal) {
+    const BODY: &str = r#"{"title": "Service temporarily unavailable", "description": "Too many connections.", "stored": false}"#;
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    metrics::connection_refused(match refusal {
+        Refusal::Full => "full",
+        Refusal::PeerFull => "peer_full",
+    });
+    if let Err(error) = stream.try_write(answer.as_bytes()) {
+        tracing::debug!(error = %error, "a refused connection could not be told why");
+    }
+}

@@ -1,0 +1,13 @@
+//! The HTTP listener: connections, their limits and time-outs, and what is recorded of a request.
+//!
+//! [`listener`] accepts and refuses; [`connection`] drives one connection and cuts it when
+//! [`activity`] says so, which [`io`] and [`request`] keep informed; [`request`] bounds one
+//! request in time and hands it to the router. Nothing here knows what the router serves.
+
+pub(crate) mod activity;
+pub(crate) mod connection;
+pub(crate) mod gate;
+pub(crate) mod io;
+pub(crate) mod listener;
+pub(crate) mod progress;
+pub(crate) mod request;
