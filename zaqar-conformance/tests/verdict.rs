@@ -39,7 +39,8 @@ fn a_history_without_fault_is_clean() {
 #[test]
 fn an_acknowledged_message_that_is_absent_in_the_end_is_lost() {
     let mut history = Synthetic::new();
-    history.post(&[1, 2]);
+    history.post(&[1]);
+    history.post(&[2]);
     history.last_look(&[2]);
     found_by(&history.judge(), "lost");
 }
@@ -56,7 +57,8 @@ fn an_absent_message_is_not_lost_if_its_delete_has_no_answer() {
 #[test]
 fn an_absent_message_is_lost_if_its_delete_was_refused() {
     let mut history = Synthetic::new();
-    history.post(&[1, 2]);
+    history.post(&[1]);
+    history.post(&[2]);
     history.call(Action::Delete { ids: vec![id(1)], claims: None }, Outcome::Failed);
     history.last_look(&[2]);
     found_by(&history.judge(), "lost");
@@ -99,7 +101,8 @@ fn a_post_acknowledged_by_a_deleted_queue_is_lost() {
 #[test]
 fn a_message_absent_before_its_time_and_back_later_is_early() {
     let mut history = Synthetic::new();
-    history.post(&[1, 2]);
+    history.post(&[1]);
+    history.post(&[2]);
     history.walk(&[2]);
     history.last_look(&[1, 2]);
     found_by(&history.judge(), "early");

@@ -40,8 +40,7 @@ impl FaultStage {
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let Some(fault) = self.plan.draw() else { return call.await };
-        let failed =
-            |effect| Err(Error::backend(operation, effect, Retry::Later, Injected(fault)));
+        let failed = |effect| Err(Error::backend(operation, effect, Retry::Later, Injected(fault)));
         match fault {
             Fault::FailBefore => {
                 self.plan.count(fault);

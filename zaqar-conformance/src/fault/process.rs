@@ -155,8 +155,6 @@ impl Ring<'_> {
     }
 }
 
-async fn ended(
-    pump: tokio::task::JoinHandle<Result<Life, Failure>>,
-) -> Result<Life, Failure> {
+async fn ended(pump: tokio::task::JoinHandle<Result<Life, Failure>>) -> Result<Life, Failure> {
     pump.await.map_err(|error| Failure::broken(format!("the child's pump died: {error}")))?
 }

@@ -82,9 +82,7 @@ async fn carry_out(drivers: &Drivers, job: Job) -> Done {
             let asked = request.clone();
             match request.run(drivers.data.as_ref(), &queue.into()).await {
                 Ok(reply) => Done::Replied(reply),
-                Err(error) => {
-                    Done::Refused(Refusal::of(&error, asked.may_be_refused_with(&error)))
-                }
+                Err(error) => Done::Refused(Refusal::of(&error, asked.may_be_refused_with(&error))),
             }
         }
         Job::Tend => match worker::tend(drivers.data.as_ref()).await {

@@ -37,9 +37,10 @@ pub(super) async fn queue_delete_races_post(run: TrialRun) -> TrialResult {
     let reader = User { worker: stage.worker(5), view: view.clone() };
     users.spawn(reader.read(StdRng::seed_from_u64(!run.seed)));
     let mut queue = first;
-    for generation in 1..=12 * scale(run.budget) {
-        let enough = |posts: &u32| *posts >= generation * POSTS_PER_LIFE;
-        if progress.wait_for(enough).await.is_err() {
+    let lives = 12 * scale(run.budget);
+    for generation in 1..=lives {
+        // Nobody is left to post only if every user died, which `join` reports.
+        if progress.wait_for(|posts| *posts >= generation * POSTS_PER_LIFE).await.is_err() {
             break;
         }
         close(&stage, &queue).await?;
@@ -47,8 +48,13 @@ pub(super) async fn queue_delete_races_post(run: TrialRun) -> TrialResult {
         queue = WorkQueue { tag: QueueTag { queue: 0, generation }, queue: made };
         current.send_replace(Some(queue.clone()));
     }
+    // The last life gets its share of posts too, so that there is something to come out.
+    let last = progress.wait_for(|posts| *posts >= (lives + 1) * POSTS_PER_LIFE).await.is_ok();
     current.send_replace(None);
     join(&mut users).await?;
+    if !last {
+        return Err(Failure::broken("the producers died"));
+    }
     stage.finish(&[queue]).await
 }
 

@@ -55,7 +55,7 @@ impl Stage {
     /// A worker on one of the two handles.
     pub(crate) fn worker(&self, id: u32) -> Worker {
         let [even, odd] = self.targets();
-        let target = if id % 2 == 0 { even } else { odd };
+        let target = if id.is_multiple_of(2) { even } else { odd };
         Worker { id, target, books: Arc::clone(&self.books) }
     }
 

@@ -150,7 +150,7 @@ impl Workload {
 
     fn task(&self, id: u32, progress: &watch::Receiver<Progress>) -> Task {
         let [even, odd] = &self.targets;
-        let target = if id % 2 == 0 { even } else { odd };
+        let target = if id.is_multiple_of(2) { even } else { odd };
         Task {
             worker: self.worker(id, Arc::clone(target)),
             rng: StdRng::seed_from_u64(self.seed ^ (u64::from(id) << 40)),

@@ -80,8 +80,7 @@ fn lapses_from_ms(calls: &ClaimCalls<'_>, later: &Call) -> i64 {
         _ => i64::MAX,
     };
     // What a renewal that certainly took effect before `later` replaced counts no more.
-    let settled =
-        calls.renewals.iter().filter(|call| call.is_ok() && call.precedes(later)).next_back();
+    let settled = calls.renewals.iter().rfind(|call| call.is_ok() && call.precedes(later));
     let since = settled.map_or(0, |call| call.invoked.order);
     calls
         .creates

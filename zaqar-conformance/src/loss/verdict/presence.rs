@@ -22,8 +22,8 @@ pub(super) fn lost(index: &Index<'_>) -> Vec<Finding> {
         let Some(look) = index.last_look(queue) else { continue };
         let (there, end) = (look.seen.contains_key(&id), look.end);
         let swept = index.sweeping(queue).any(|sweep| {
-            !matches!(sweep.action, Action::Pop { .. })
-                && !(sweep.is_ok() && sweep.precedes(post.call))
+            let over = sweep.is_ok() && sweep.precedes(post.call);
+            !over && !matches!(sweep.action, Action::Pop { .. })
         });
         let explained = index.may_be_removed_by_name(post, u64::MAX, None)
             || swept
