@@ -1,13 +1,42 @@
-//! `cargo xtask bench`.
+//! Measuring the server of this checkout: all standard workloads, and the raw engine beside them.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::server::Server;
 use crate::workspace::Workspace;
+use crate::{build, process};
 
 #[derive(Args)]
-pub(crate) struct BenchArgs {}
+pub(crate) struct BenchArgs {
+    /// Options for `zaqar-bench suite`, such as `--rounds 5` or `--only post`
+    #[arg(last = true, value_name = "OPTION")]
+    options: Vec<String>,
+}
 
-pub(crate) fn bench(_workspace: &Workspace, _args: &BenchArgs) -> Result<()> {
-    bail!("later")
+pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
+    let executables = build::released(workspace)?;
+    let program = |name| executables.get(name).with_context(|| format!("no program `{name}`"));
+    let folder = workspace.target_dir.join("bench");
+    fs::create_dir_all(&folder).context("cannot make the folder for the results")?;
+
+    // The store and the raw loop's file are on one disk, or their ratio would mean nothing.
+    let server = Server::start(program("zaqar-server")?, &folder)?;
+    let result = process::run(
+        Command::new(program("zaqar-bench")?)
+            .current_dir(&folder)
+            .args(["suite", "--url", &server.url(), "--server-pid", &server.pid().to_string()])
+            .args(["--raw-path", "raw.sqlite", "--json", "suite.json", "--markdown", "suite.md"])
+            .args(&args.options),
+    );
+    if result.is_err() {
+        server.show_log();
+    }
+    result?;
+    server.stop()?;
+    println!("results: {} and suite.md", folder.join("suite.json").display());
+    Ok(())
 }

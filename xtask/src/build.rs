@@ -1,4 +1,4 @@
-//! Building the workspace's programs once, in the form that the tests use.
+//! Building the workspace's programs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,16 +9,26 @@ use serde_json::Value;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Builds all binaries and examples; name → path.
+/// Builds all binaries and examples, as the tests use them; name → path.
 ///
 /// The whole workspace with all features, because then every dependency has the features it has in
 /// the test build, and none is built twice.
 pub(crate) fn executables(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
-    println!("    $ cargo build --workspace --all-features --bins --examples");
+    build(workspace, &["--workspace", "--all-features", "--bins", "--examples"])
+}
+
+/// Builds the server and its load generator as they are released; name → path.
+pub(crate) fn released(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    build(workspace, &["--release", "--package", "zaqar-server", "--package", "zaqar-bench"])
+}
+
+fn build(workspace: &Workspace, selection: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    println!("    $ cargo build {}", selection.join(" "));
     let messages = process::capture(
         workspace
             .cargo()
-            .args(["build", "--workspace", "--all-features", "--bins", "--examples"])
+            .arg("build")
+            .args(selection)
             .arg("--message-format=json-render-diagnostics"),
     )?;
     Ok(messages.lines().filter_map(executable).collect())

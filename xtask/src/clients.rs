@@ -19,7 +19,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let executables = build::executables(workspace)?;
     let program =
         executables.get("zaqar-server").context("the workspace builds no zaqar-server")?;
-    let server = Server::start(program, &workspace.target_dir.join("clients/server.log"))?;
+    let server = Server::start(program, &workspace.target_dir.join("clients"))?;
     for script in SCRIPTS {
         let script = Path::new("tests/clients").join(script);
         if let Err(error) = drive(workspace, &python, &script, &server) {

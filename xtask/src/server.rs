@@ -1,5 +1,6 @@
 //! A server on a fresh SQLite file, for as long as a chore needs it.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,14 +32,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` and waits until it answers. Its log goes to the file `log`.
-    pub(crate) fn start(program: &Path, log: &Path) -> Result<Self> {
+    /// Starts `program` and waits until it answers. Its log and its store are below `folder`.
+    pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
         let mut tries = 1;
         loop {
-            let mut server = Self::spawn(program, log)?;
+            let mut server = Self::spawn(program, folder)?;
             match server.wait_until_ready() {
                 Ok(()) => {
-                    println!("    server at {} (log: {})", server.url(), log.display());
+                    println!("    server at {} (log: {})", server.url(), server.log.display());
                     return Ok(server);
                 }
                 Err(error) if tries == TRIES => {
@@ -50,15 +51,21 @@ impl Server {
         }
     }
 
-    fn spawn(program: &Path, log: &Path) -> Result<Self> {
-        if let Some(folder) = log.parent() {
-            fs::create_dir_all(folder).context("cannot make the folder for the log")?;
-        }
-        let log_file = File::create(log).context("cannot make the server's log")?;
-        let folder = tempfile::tempdir().context("cannot make a folder for the store")?;
+    fn spawn(program: &Path, parent: &Path) -> Result<Self> {
+        fs::create_dir_all(parent).context("cannot make the folder for the server")?;
+        let log = parent.join("server.log");
+        let log_file = File::create(&log).context("cannot make the server's log")?;
+        let folder = tempfile::tempdir_in(parent).context("cannot make a folder for the store")?;
         let store = folder.path().join("zaqar.db");
         let address = free_address()?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // What the caller's shell configures for other servers is not for this one.
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("ZAQAR__") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .current_dir(folder.path())
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__BIND", address.ip().to_string())
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__PORT", address.port().to_string())
@@ -69,7 +76,7 @@ impl Server {
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { child, address, log: log.to_owned(), _folder: folder })
+        Ok(Self { child, address, log, _folder: folder })
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
