@@ -1,0 +1,171 @@
+//! Garbage collection: physical removal of what has been over for the margin, in bounded steps.
+//!
+//! Nothing here decides what is visible; it removes what no read shows any more. Each step selects
+//! and deletes in one statement, so it can never act on a stale look (L13 of the fault list: a
+//! message claimed since is simply not selected).
+
+use async_trait::async_trait;
+use sqlx::Row;
+use zaqar_core::{GcOptions, GcReport, Result, Ttl};
+
+use crate::error::Failure;
+
+use super::driver::SqliteData;
+use super::step::Step;
+use super::sweep::is_full_step;
+use super::tables::{POSITION_MAX, row_id};
+use super::takes::STEP_ROWS_MAX;
+use super::task::Task;
+
+/// Things that end by time: the statement takes the latest end, and K.
+const ENDED: &[&str] = &[
+    // Both halves of a message: bodies first, while the small rows still say which.
+    "DELETE FROM claims WHERE (queue, id) IN \
+       (SELECT queue, id FROM claims INDEXED BY claims_by_end WHERE ends <= ? LIMIT ?)",
+    "DELETE FROM post_keys WHERE (queue, key) IN \
+       (SELECT queue, key FROM post_keys INDEXED BY post_keys_by_end WHERE expires <= ? LIMIT ?)",
+];
+
+/// What a closed incarnation leaves behind, apart from its messages.
+const LEFT_BEHIND: &[&str] = &[
+    "DELETE FROM claims WHERE (queue, id) IN (SELECT queue, id FROM claims WHERE queue = ? LIMIT ?)",
+    "DELETE FROM post_keys WHERE (queue, key) IN \
+       (SELECT queue, key FROM post_keys WHERE queue = ? LIMIT ?)",
+    "DELETE FROM arrivals WHERE (queue, origin) IN \
+       (SELECT queue, origin FROM arrivals WHERE queue = ? LIMIT ?)",
+    "DELETE FROM transfers WHERE id IN (SELECT id FROM transfers WHERE queue = ? LIMIT ?)",
+    "DELETE FROM subscriptions WHERE (queue, number) IN \
+       (SELECT queue, number FROM subscriptions WHERE queue = ? LIMIT ?)",
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE queue = ? LIMIT ?)",
+    "DELETE FROM retries WHERE (queue, subscription, position) IN \
+       (SELECT queue, subscription, position FROM retries WHERE queue = ? LIMIT ?)",
+    "DELETE FROM exhausted WHERE (queue, number) IN \
+       (SELECT queue, number FROM exhausted WHERE queue = ? LIMIT ?)",
+];
+
+/// Removes up to K messages that were retired before the margin; returns how many.
+#[derive(Debug)]
+struct RemoveRetired {
+    margin: Ttl,
+}
+
+#[async_trait]
+impl Task for RemoveRetired {
+    type Output = u64;
+    const OPERATION: &'static str = "gc";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
+        // Retired rows keep the negated end of their life.
+        let earliest = -(step.now.as_millis() - self.margin.as_millis());
+        let select = sqlx::query(
+            "SELECT id FROM messages INDEXED BY retired WHERE expires < 0 AND expires >= ? LIMIT ?",
+        )
+        .bind(earliest)
+        .bind(STEP_ROWS_MAX);
+        let rows = step.rows(select).await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        super::removals::delete_rows(step, &ids).await?;
+        Ok(rows.len() as u64)
+    }
+}
+
+/// Removes up to K of the things that end by time; returns how many.
+#[derive(Debug)]
+struct RemoveEnded {
+    statement: &'static str,
+    margin: Ttl,
+}
+
+#[async_trait]
+impl Task for RemoveEnded {
+    type Output = u64;
+    const OPERATION: &'static str = "gc";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
+        let latest = step.now.as_millis() - self.margin.as_millis();
+        let delete = sqlx::query(self.statement).bind(latest).bind(STEP_ROWS_MAX);
+        Ok(step.execute(delete).await?)
+    }
+}
+
+/// Removes up to K rows of one queue that was purged or closed; returns how many.
+#[derive(Debug)]
+struct Reclaim;
+
+#[async_trait]
+impl Task for Reclaim {
+    type Output = u64;
+    const OPERATION: &'static str = "gc";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
+        let select = sqlx::query(
+            "SELECT number, state, purged FROM heads INDEXED BY heads_to_reclaim \
+             WHERE state = 2 OR purged > reclaimed LIMIT 1",
+        );
+        let Some(row) = step.row(select).await? else { return Ok(0) };
+        let number: i64 = row.try_get(0)?;
+        let closed = row.try_get::<i64, _>(1)? == 2;
+        let last = if closed { POSITION_MAX } else { row.try_get(2)? };
+        let removed = remove_range(step, row_id(number, 0), row_id(number, last)).await?;
+        if removed > 0 {
+            return Ok(removed);
+        }
+        if closed {
+            for statement in LEFT_BEHIND {
+                let delete = sqlx::query(*statement).bind(number).bind(STEP_ROWS_MAX);
+                let removed = step.execute(delete).await?;
+                if removed > 0 {
+                    return Ok(removed);
+                }
+            }
+        }
+        // The row of a closed incarnation stays as its tombstone: it must never open again.
+        let done = sqlx::query(
+            "UPDATE heads SET reclaimed = ?, state = CASE state WHEN 2 THEN 3 ELSE state END \
+             WHERE number = ?",
+        );
+        step.execute(done.bind(last).bind(number)).await?;
+        Ok(1)
+    }
+}
+
+/// Removes up to K messages of a range of rows.
+async fn remove_range(step: &mut Step<'_>, first: i64, last: i64) -> Result<u64, sqlx::Error> {
+    let select = sqlx::query("SELECT id FROM messages WHERE id >= ? AND id <= ? LIMIT ?");
+    let rows = step.rows(select.bind(first).bind(last).bind(STEP_ROWS_MAX)).await?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    super::removals::delete_rows(step, &ids).await?;
+    Ok(rows.len() as u64)
+}
+
+impl SqliteData {
+    /// Collects in steps until nothing is due or the budget is used up.
+    pub(crate) async fn collect(&self, options: GcOptions) -> Result<GcReport> {
+        // What expired in a queue that nobody visits must be retired before it can be removed.
+        let swept = self.sweep_due().await?;
+        let mut report = GcReport { rows: 0, more: swept.more };
+        loop {
+            let rows = self.collect_step(options.margin).await?;
+            report.rows = report.rows.saturating_add(rows);
+            if rows == 0 {
+                return Ok(report);
+            }
+            if report.rows >= options.rows_max {
+                report.more = true;
+                return Ok(report);
+            }
+        }
+    }
+
+    /// One round: a step of each kind, each a turn of its own at the writer.
+    async fn collect_step(&self, margin: Ttl) -> Result<u64> {
+        let mut rows = self.housekeep(RemoveRetired { margin }).await?;
+        for statement in ENDED {
+            rows = rows.saturating_add(self.housekeep(RemoveEnded { statement, margin }).await?);
+        }
+        let trimmed = self.collect_subscriptions(margin).await?;
+        let reclaimed = self.housekeep(Reclaim).await?;
+        debug_assert!(!is_full_step(reclaimed) || reclaimed > 0, "counted");
+        Ok(rows.saturating_add(trimmed).saturating_add(reclaimed))
+    }
+}

@@ -1,0 +1,41 @@
+//! SQLite: one file, one writer, many readers.
+//!
+//! ```text
+//! callers ──operations──▶ intake (a bounded queue per project, round robin)
+//!                           └─▶ writer: BEGIN IMMEDIATE · everything waiting · COMMIT · answers
+//! callers ──queries──▶ reader pool (WAL snapshots)      checkpoint: its own connection
+//! ```
+//!
+//! [`tables`] draws the data; [`writer`] is the heart (group commit); [`posts`], [`takes`] and
+//! [`removals`] are the hot operations, each executed for all its callers of a batch together;
+//! everything else is a [`task::Task`].
+
+mod checkpoint;
+mod claims;
+mod config;
+mod control;
+mod deliveries;
+mod driver;
+mod gc;
+mod heads;
+mod intake;
+mod messages;
+mod moves;
+mod open;
+mod outbox;
+mod post_keys;
+mod posts;
+mod reader;
+mod removals;
+mod rows;
+mod stats;
+mod step;
+mod subscriptions;
+mod sweep;
+mod tables;
+mod takes;
+mod task;
+mod transfers;
+mod writer;
+
+pub(crate) use open::open;

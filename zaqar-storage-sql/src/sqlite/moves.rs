@@ -1,0 +1,119 @@
+//! Purging a queue, and taking in messages that come from another.
+
+use async_trait::async_trait;
+use sqlx::Row;
+use zaqar_core::{Created, MessageMarker, MovedMessage, QueueRef};
+
+use crate::error::{Failure, damaged};
+
+use super::posts::ttl_code;
+use super::step::Step;
+use super::tables::{POSITION_MAX, message_id, row_id};
+use super::task::Task;
+
+/// Hides everything posted so far behind a mark; `gc` removes it.
+#[derive(Debug)]
+pub(crate) struct Purge(QueueRef);
+
+impl Purge {
+    pub(crate) fn of(queue: &QueueRef) -> Self {
+        Self(queue.clone())
+    }
+}
+
+#[async_trait]
+impl Task for Purge {
+    type Output = ();
+    const OPERATION: &'static str = "message_purge";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
+        let mut head = step.head(&self.0).await?;
+        head.purged = head.next - 1;
+        let update = sqlx::query("UPDATE heads SET purged = next - 1 WHERE number = ?");
+        step.execute(update.bind(head.number)).await?;
+        // Dead letters on their way were purged with their source.
+        let drop = sqlx::query("DELETE FROM transfers WHERE queue = ?").bind(head.number);
+        step.execute(drop).await?;
+        step.heads.put(&self.0, head);
+        Ok(())
+    }
+}
+
+/// Stores a message that comes from another queue, once (G10).
+#[derive(Debug)]
+pub(crate) struct InsertMoved {
+    queue: QueueRef,
+    message: MovedMessage,
+}
+
+impl InsertMoved {
+    pub(crate) fn of(queue: &QueueRef, message: MovedMessage) -> Self {
+        Self { queue: queue.clone(), message }
+    }
+}
+
+#[async_trait]
+impl Task for InsertMoved {
+    type Output = Created<MessageMarker>;
+    const OPERATION: &'static str = "message_insert_moved";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<Self::Output, Failure> {
+        let mut head = step.head_any(&self.queue).await?;
+        head.check_open(&self.queue, true)?;
+        let place = |row| {
+            message_id(self.queue.incarnation, row)
+                .map(MessageMarker::from)
+                .map_err(|_| Failure::Engine(damaged("message id")))
+        };
+        let origin = self.message.id.to_string();
+        let known = sqlx::query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
+            .bind(head.number)
+            .bind(origin.clone());
+        if let Some(row) = step.row(known).await? {
+            return Ok(Created::Existing(place(row.try_get(0)?)?));
+        }
+        let row = row_id(head.number, head.next);
+        head.next += 1;
+        if head.next > POSITION_MAX {
+            return Err(Failure::Engine(damaged("position (all 2^35 are used)")));
+        }
+        self.insert(step, row, head.number, origin).await?;
+        let update = sqlx::query("UPDATE heads SET next = ? WHERE number = ?");
+        step.execute(update.bind(head.next).bind(head.number)).await?;
+        step.heads.put(&self.queue, head);
+        Ok(Created::New(place(row)?))
+    }
+}
+
+impl InsertMoved {
+    async fn insert(
+        &self,
+        step: &mut Step<'_>,
+        row: i64,
+        number: i64,
+        origin: String,
+    ) -> Result<(), sqlx::Error> {
+        let message = &self.message;
+        let insert = sqlx::query(
+            "INSERT INTO arrivals (queue, origin, id) VALUES (?, ?, ?); \
+             INSERT INTO bodies (id, body, checksum) VALUES (?, ?, ?); \
+             INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, origin) \
+             VALUES (?, ?, 0, ?, ?, ?, ?, ?)",
+        )
+        .bind(number)
+        .bind(origin.clone())
+        .bind(row)
+        .bind(row)
+        .bind(message.body.shared())
+        .bind(message.checksum.clone())
+        .bind(row)
+        .bind(number)
+        .bind(step.now.after(message.ttl).as_millis())
+        .bind(ttl_code(message.ttl))
+        .bind(message.posted_at.as_millis())
+        .bind(i64::from(message.claim_count))
+        .bind(origin);
+        step.execute(insert).await?;
+        Ok(())
+    }
+}

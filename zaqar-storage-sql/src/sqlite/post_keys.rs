@@ -1,0 +1,55 @@
+//! Idempotency keys: recorded in the post's own step, so that a repeat stores nothing (G3).
+
+use sqlx::Row;
+use zaqar_core::{Error, PostKey, Posted, QueueRef};
+
+use crate::error::Failure;
+
+use super::heads::Head;
+use super::posts;
+use super::step::Step;
+
+/// What an earlier post under the key stored; `None` if the key is new or forgotten.
+pub(crate) async fn find(
+    step: &mut Step<'_>,
+    queue: &QueueRef,
+    head: &Head,
+    key: &PostKey,
+) -> Result<Option<Posted>, Failure> {
+    let select = sqlx::query(
+        "SELECT digest, first, count FROM post_keys WHERE queue = ? AND key = ? AND expires > ?",
+    )
+    .bind(head.number)
+    .bind(key.key.to_string())
+    .bind(step.now.as_millis());
+    let Some(row) = step.row(select).await? else { return Ok(None) };
+    if row.try_get::<&[u8], _>(0)? != key.digest {
+        return Err(Error::IdempotencyConflict.into());
+    }
+    let count = usize::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0);
+    let mut posted = posts::ids(queue, head, row.try_get(1)?, count)?;
+    posted.repeated = true;
+    Ok(Some(posted))
+}
+
+/// Remembers what this post stores, in place of a key that was forgotten.
+pub(crate) async fn record(
+    step: &mut Step<'_>,
+    head: &Head,
+    key: &PostKey,
+    first: i64,
+    count: usize,
+) -> Result<(), sqlx::Error> {
+    let insert = sqlx::query(
+        "INSERT OR REPLACE INTO post_keys (queue, key, digest, first, count, expires) \
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(head.number)
+    .bind(key.key.to_string())
+    .bind(key.digest.to_vec())
+    .bind(first)
+    .bind(i64::try_from(count).unwrap_or(i64::MAX))
+    .bind(step.now.after(key.keep).as_millis());
+    step.execute(insert).await?;
+    Ok(())
+}

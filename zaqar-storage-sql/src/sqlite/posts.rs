@@ -1,0 +1,219 @@
+//! Posts: all posts of a batch become one multi-row insert.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+use zaqar_core::{
+    Effect, Error, MessageId, NewMessage, PostMessages, Posted, QueueRef, Result, Ttl,
+};
+
+use crate::error::{Failure, engine_error};
+
+use super::heads::Head;
+use super::outbox;
+use super::post_keys;
+use super::step::{Statement, Step, assembled};
+use super::tables::{CLAIMABLE, POSITION_MAX, message_id, row_id};
+use super::task::answer;
+
+/// Rows of one insert; its text is prepared once for each number of rows.
+const ROWS_PER_INSERT_MAX: usize = 64;
+
+const OPERATION: &str = "message_post";
+
+/// A post together with whoever waits for it.
+pub(crate) struct Post {
+    pub(crate) queue: QueueRef,
+    pub(crate) messages: Vec<NewMessage>,
+    pub(crate) options: PostMessages,
+    pub(crate) reply: oneshot::Sender<Result<Posted>>,
+    pub(crate) outcome: Option<Result<Posted>>,
+}
+
+impl Post {
+    pub(crate) fn settle(self) {
+        let lost = || Err(crate::error::closed(OPERATION));
+        answer(self.reply, self.outcome.unwrap_or_else(lost));
+    }
+
+    pub(crate) fn fail(self, effect: Effect, error: &Arc<sqlx::Error>) {
+        answer(self.reply, Err(engine_error(OPERATION, effect, error)));
+    }
+
+    pub(crate) fn refuse(self, make: &dyn Fn(&'static str) -> Error) {
+        answer(self.reply, Err(make(OPERATION)));
+    }
+}
+
+/// A message with its place, ready to be inserted.
+struct NewRow<'p> {
+    id: i64,
+    number: i64,
+    message: &'p NewMessage,
+    client: Option<&'p str>,
+}
+
+/// Executes all posts of a batch: places first, then the rows of all of them together.
+pub(crate) async fn execute(
+    step: &mut Step<'_>,
+    posts: &mut [Box<Post>],
+) -> Result<(), sqlx::Error> {
+    if posts.is_empty() {
+        return Ok(());
+    }
+    let mut firsts = Vec::with_capacity(posts.len());
+    for post in posts.iter_mut() {
+        let placed = place(step, post).await;
+        firsts.push(match placed {
+            Ok(Placed::At(head, first)) => {
+                post.outcome = None;
+                Some((head, first))
+            }
+            Ok(Placed::Before(posted)) => {
+                post.outcome = Some(Ok(posted));
+                None
+            }
+            Err(Failure::Refused(error)) => {
+                post.outcome = Some(Err(error));
+                None
+            }
+            Err(Failure::Engine(error)) => return Err(error),
+        });
+    }
+    insert(step, posts, &firsts).await?;
+    for (post, first) in posts.iter_mut().zip(&firsts) {
+        if let Some((head, first)) = first {
+            record(step, post, head, *first).await?;
+            post.outcome = Some(ids(&post.queue, head, *first, post.messages.len()));
+        }
+    }
+    Ok(())
+}
+
+enum Placed {
+    /// New messages, from this position on.
+    At(Head, i64),
+    /// The key was used before, for the same messages.
+    Before(Posted),
+}
+
+/// Checks the head and the key, and takes the positions.
+async fn place(step: &mut Step<'_>, post: &Post) -> Result<Placed, Failure> {
+    let mut head = step.head_any(&post.queue).await?;
+    head.check_open(&post.queue, true)?;
+    if let Some(key) = &post.options.key
+        && let Some(posted) = post_keys::find(step, &post.queue, &head, key).await?
+    {
+        return Ok(Placed::Before(posted));
+    }
+    let first = head.next;
+    // At most a thousand messages, so the sum cannot overflow.
+    head.next += i64::try_from(post.messages.len()).unwrap_or(POSITION_MAX);
+    if head.next > POSITION_MAX {
+        let reason = "has used up its positions; use another queue".to_owned();
+        return Err(Error::Invalid { field: "queue", reason }.into());
+    }
+    step.heads.put(&post.queue, head);
+    if let Some(key) = &post.options.key {
+        post_keys::record(step, &head, key, first, post.messages.len()).await?;
+    }
+    Ok(Placed::At(head, first))
+}
+
+async fn insert(
+    step: &mut Step<'_>,
+    posts: &[Box<Post>],
+    firsts: &[Option<(Head, i64)>],
+) -> Result<(), sqlx::Error> {
+    let mut rows = Vec::new();
+    // The last post of a queue in this batch knows where its counter ends.
+    let mut counters: Vec<(i64, i64)> = Vec::new();
+    for (post, first) in posts.iter().zip(firsts) {
+        let Some((head, first)) = first else { continue };
+        let client = post.options.client.as_ref().map(|client| client.as_str());
+        for (position, message) in (*first..).zip(&post.messages) {
+            let id = row_id(head.number, position);
+            rows.push(NewRow { id, number: head.number, message, client });
+        }
+        match counters.iter_mut().find(|(number, _)| *number == head.number) {
+            Some((_, next)) => *next = head.next,
+            None => counters.push((head.number, head.next)),
+        }
+    }
+    for chunk in rows.chunks(ROWS_PER_INSERT_MAX) {
+        let statement = bind_rows(step, chunk);
+        step.execute(statement).await?;
+    }
+    for (number, next) in counters {
+        let update = sqlx::query("UPDATE heads SET next = ? WHERE number = ?");
+        step.execute(update.bind(next).bind(number)).await?;
+    }
+    Ok(())
+}
+
+fn bind_rows(step: &Step<'_>, rows: &[NewRow<'_>]) -> Statement {
+    let mut statement = assembled(&insert_text(rows.len()));
+    for row in rows {
+        statement = statement
+            .bind(row.id)
+            .bind(row.message.body.shared())
+            .bind(row.message.checksum.clone());
+    }
+    for row in rows {
+        let delayed = row.message.delay > Ttl::ZERO;
+        let avail = if delayed { step.now.after(row.message.delay).as_millis() } else { CLAIMABLE };
+        statement = statement
+            .bind(row.id)
+            .bind(row.number)
+            .bind(avail)
+            .bind(step.now.after(row.message.ttl).as_millis())
+            .bind(ttl_code(row.message.ttl))
+            .bind(step.now.as_millis())
+            .bind(row.client.map(str::to_owned));
+    }
+    statement
+}
+
+/// The stored form of a time-to-live.
+pub(crate) fn ttl_code(ttl: Ttl) -> i64 {
+    // At most TTL_S_MAX, by construction.
+    i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The insert of so many rows: both tables in one text, so that the batch is one hop.
+fn insert_text(rows: usize) -> Arc<str> {
+    static TEXTS: [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1] =
+        [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
+    let make = || {
+        let bodies = vec!["(?,?,?)"; rows].join(",");
+        let messages = vec!["(?,?,?,?,?,?,0,?)"; rows].join(",");
+        Arc::from(format!(
+            "INSERT INTO bodies (id, body, checksum) VALUES {bodies};\
+             INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, client) \
+             VALUES {messages}"
+        ))
+    };
+    TEXTS.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))
+}
+
+/// Records what else belongs to the post: its outbox entry (G13).
+async fn record(
+    step: &mut Step<'_>,
+    post: &Post,
+    head: &Head,
+    first: i64,
+) -> Result<(), sqlx::Error> {
+    if head.subscribed {
+        outbox::record_post(step, head.number, first, &post.messages).await?;
+    }
+    Ok(())
+}
+
+/// The ids of `count` messages from position `first` on.
+pub(crate) fn ids(queue: &QueueRef, head: &Head, first: i64, count: usize) -> Result<Posted> {
+    let ids: Result<Vec<MessageId>, _> = (first..)
+        .take(count)
+        .map(|position| message_id(queue.incarnation, row_id(head.number, position)))
+        .collect();
+    Ok(Posted { ids: ids?, repeated: false })
+}

@@ -1,0 +1,83 @@
+//! Message rows, as every read selects them.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, Timestamp, Ttl};
+
+use crate::error::damaged;
+
+use super::tables::message_id;
+
+/// The columns of a message, `m` being its small row and `b` its body. [`message`] reads them.
+macro_rules! message_columns {
+    () => {
+        "m.id, m.ttl, m.posted, m.claims, m.claim, m.avail, m.origin, b.body, b.checksum"
+    };
+}
+pub(crate) use message_columns;
+
+/// How many columns [`message_columns`] selects.
+pub(crate) const MESSAGE_COLUMNS: usize = 9;
+
+/// Reads a message whose columns start at `offset`.
+pub(crate) fn message(
+    row: &SqliteRow,
+    offset: usize,
+    incarnation: Incarnation,
+    now: Timestamp,
+) -> Result<Message, sqlx::Error> {
+    let id: i64 = row.try_get(offset)?;
+    let place = message_id(incarnation, id).map_err(|_| damaged("message id"))?;
+    let posted_at = Timestamp::from_millis(row.try_get(offset + 2)?);
+    let held_until: i64 = row.try_get(offset + 5)?;
+    let claim = match row.try_get::<Option<&[u8]>, _>(offset + 4)? {
+        // A claim that has ended holds nothing, whether or not a sweep has met it.
+        Some(bytes) if held_until > now.as_millis() => Some(claim_id(bytes)?),
+        _ => None,
+    };
+    let origin: Option<&str> = row.try_get(offset + 6)?;
+    let id = match origin {
+        Some(text) => text.parse().map_err(|_| damaged("message origin"))?,
+        None => place,
+    };
+    Ok(Message {
+        id,
+        marker: MessageMarker::from(place),
+        body: Body::from_checked(row.try_get::<&str, _>(offset + 7)?),
+        ttl: ttl(row.try_get(offset + 1)?),
+        age_s: now.seconds_since(posted_at),
+        posted_at,
+        claim,
+        claim_count: count(row.try_get(offset + 3)?),
+        checksum: row.try_get(offset + 8)?,
+    })
+}
+
+/// Reads a claim id.
+pub(crate) fn claim_id(bytes: &[u8]) -> Result<ClaimId, sqlx::Error> {
+    ClaimId::from_slice(bytes).map_err(|_| damaged("claim id"))
+}
+
+/// Reads a time-to-live.
+pub(crate) fn ttl(seconds: i64) -> Ttl {
+    Ttl::from_secs_clamped(seconds.unsigned_abs())
+}
+
+/// Reads a small count.
+pub(crate) fn count(stored: i64) -> u32 {
+    u32::try_from(stored).unwrap_or(u32::MAX)
+}
+
+/// A JSON array of row ids, for `json_each`: one statement text for any number of rows.
+pub(crate) fn id_list(ids: impl IntoIterator<Item = i64>) -> String {
+    use std::fmt::Write;
+    let mut list = String::from("[");
+    for (index, id) in ids.into_iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let written = write!(list, "{comma}{id}");
+        debug_assert!(written.is_ok(), "writing to memory");
+    }
+    list.push(']');
+    list
+}
