@@ -1,0 +1,87 @@
+//! Successful answers.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::errors::Failure;
+
+/// What a handler comes to.
+pub(crate) type Outcome = Result<Answer, Failure>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A successful answer on its way out.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    body: Bytes,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    content_type: HeaderValue,
+}
+
+impl Answer {
+    /// An answer whose body is JSON text.
+    pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self { status, body: body.into(), headers: Vec::new(), content_type: JSON }
+    }
+
+    /// 200 with JSON text.
+    pub(crate) fn ok(body: impl Into<Bytes>) -> Self {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// An answer without body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self::json(status, Bytes::new())
+    }
+
+    /// 204.
+    pub(crate) fn no_content() -> Self {
+        Self::empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Adds a header. A value that no header can carry is left out: the values made here are built
+    /// of names and ids that were checked.
+    pub(crate) fn header(mut self, name: HeaderName, value: impl Into<Bytes>) -> Self {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value.into()) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// Says where the resource is.
+    pub(crate) fn location(self, path: impl Into<Bytes>) -> Self {
+        self.header(LOCATION, path)
+    }
+
+    /// Replaces the content type.
+    pub(crate) fn content_type(mut self, content_type: HeaderValue) -> Self {
+        self.content_type = content_type;
+        self
+    }
+
+    /// The response.
+    pub(crate) fn into_response(self) -> Response<axum::body::Body> {
+        respond(self.status, self.content_type, self.headers, self.body)
+    }
+}
+
+/// Puts a response together: a 204 has neither content type nor length, all others have both.
+pub(crate) fn respond(
+    status: StatusCode,
+    content_type: HeaderValue,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+) -> Response<axum::body::Body> {
+    let length = body.len();
+    let mut response = Response::new(axum::body::Body::from(body));
+    *response.status_mut() = status;
+    let map = response.headers_mut();
+    if status != StatusCode::NO_CONTENT {
+        map.insert(CONTENT_TYPE, content_type);
+        map.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    map.extend(headers);
+    response
+}

@@ -1,0 +1,32 @@
+//! What an operator may set about the transport itself. What a request may ask for is the engine's.
+
+use super::cors::CorsConfig;
+
+/// Settings of the REST transport.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RestConfig {
+    /// Whether operators' routes are served.
+    pub admin_mode: bool,
+    /// What a client identity may look like.
+    pub client_id: ClientIdRule,
+    /// Whether a bulk deletion must name the claims that hold the messages.
+    pub message_delete_with_claim_id: bool,
+    /// Which web pages of other origins may use the service from a browser.
+    pub cors: CorsConfig,
+}
+
+/// What a client identity may look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientIdRule {
+    /// A UUID in any spelling; all spellings of one UUID are one client.
+    #[default]
+    Strict,
+    /// Any text of that many characters.
+    Off {
+        /// Fewest characters.
+        length_min: usize,
+        /// Most characters.
+        length_max: usize,
+    },
+}

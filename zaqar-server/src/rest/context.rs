@@ -1,0 +1,243 @@
+//! Who asks: built here, in one place, from the request's headers.
+//!
+//! Without authentication the identity headers are believed as they are. An authentication layer
+//! in front replaces them with what a token says, and nothing below needs to know.
+
+use std::borrow::Cow;
+
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use zaqar_core::{ClientId, ProjectId};
+
+use super::config::ClientIdRule;
+use super::errors::Failure;
+use super::names::invalid_queue;
+
+const CLIENT_ID: HeaderName = HeaderName::from_static("client-id");
+const ROLES: HeaderName = HeaderName::from_static("x-roles");
+/// Where the project may stand; the first that is there counts.
+const PROJECT: [HeaderName; 3] = [
+    HeaderName::from_static("x-project-id"),
+    HeaderName::from_static("x-tenant-id"),
+    HeaderName::from_static("x-tenant"),
+];
+
+/// Who asks.
+#[derive(Debug)]
+pub(crate) struct RequestContext {
+    /// Whose own messages are hidden from it on request.
+    pub(crate) client: ClientId,
+    /// The tenant.
+    pub(crate) project: ProjectId,
+    /// What the caller may do.
+    pub(crate) roles: Roles,
+}
+
+impl RequestContext {
+    /// Reads the headers in the order in which their faults are reported: client, then project.
+    pub(crate) fn from_headers(headers: &HeaderMap, rule: ClientIdRule) -> Result<Self, Failure> {
+        Ok(Self {
+            client: client(headers, rule)?,
+            project: project(headers)?,
+            roles: Roles(headers.get(ROLES).map(|roles| text(roles).into_owned())),
+        })
+    }
+}
+
+/// The caller's roles, as one list separated by commas.
+#[derive(Debug)]
+pub(crate) struct Roles(Option<String>);
+
+impl Roles {
+    /// Whether `role` is among them, in any case.
+    pub(crate) fn has(&self, role: &str) -> bool {
+        let mut roles = self.0.iter().flat_map(|list| list.split(','));
+        roles.any(|held| held.trim().eq_ignore_ascii_case(role))
+    }
+}
+
+fn client(headers: &HeaderMap, rule: ClientIdRule) -> Result<ClientId, Failure> {
+    let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
+    let missing = || bad("Missing header value", "The \"Client-Id\" header is required.");
+    let text = text(headers.get(CLIENT_ID).ok_or_else(missing)?);
+    match rule {
+        ClientIdRule::Strict => canonical_uuid(&text)
+            .and_then(|uuid| ClientId::new(uuid).ok())
+            .ok_or_else(|| bad("Wrong UUID value", "Malformed hexadecimal UUID.")),
+        ClientIdRule::Off { length_min, length_max } => {
+            let fits = (length_min..=length_max).contains(&text.chars().count());
+            fits.then(|| ClientId::new(&text).ok()).flatten().ok_or_else(|| {
+                let text = format!(
+                    "The \"Client-Id\" header must have at least {length_min} and at most \
+                     {length_max} characters."
+                );
+                Failure::new(StatusCode::BAD_REQUEST, "Invalid header value", text)
+            })
+        }
+    }
+}
+
+/// The thirty-two lower-case digits of a UUID, so that every spelling of it is the same client.
+fn canonical_uuid(text: &str) -> Option<String> {
+    let bare: Cow<'_, str> = if text.contains(':') {
+        Cow::Owned(text.replace("urn:", "").replace("uuid:", ""))
+    } else {
+        Cow::Borrowed(text)
+    };
+    let bare = bare.trim_matches(['{', '}']);
+    if !bare.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        return None;
+    }
+    let digits: String =
+        bare.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    (digits.len() == 32).then_some(digits)
+}
+
+fn project(headers: &HeaderMap) -> Result<ProjectId, Failure> {
+    let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
+    let value = PROJECT.iter().find_map(|name| headers.get(name));
+    let missing = || bad("Project-Id Missing", "The header X-PROJECT-ID was missing");
+    let text = text(value.ok_or_else(missing)?);
+    if text.is_empty() {
+        return Err(bad(
+            "Empty project header not allowed",
+            "X-PROJECT-ID cannot be an empty string. Specify the right header X-PROJECT-ID and \
+             retry.",
+        ));
+    }
+    ProjectId::new(&text).map_err(|_| invalid_queue())
+}
+
+/// A header's value as text: UTF-8, or else Latin-1.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(value.as_bytes().iter().copied().map(char::from).collect()),
+    }
+}
+
+/// Refuses form data, which some clients send when they are told no content type.
+pub(crate) fn refuse_form(headers: &HeaderMap) -> Result<(), Failure> {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    let is_form =
+        headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(FORM));
+    if is_form && headers.contains_key(CONTENT_LENGTH) {
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "Invalid Content-Type",
+            "Endpoint does not accept `application/x-www-form-urlencoded` content; currently \
+             supported media type is `application/json`; specify proper client-side media type \
+             with the \"Content-Type\" header.",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses clients that take no JSON.
+pub(crate) fn check_accept(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut best: Option<(u8, bool)> = None;
+    for value in headers.get_all(ACCEPT) {
+        let ranges = value.to_str().unwrap_or("-");
+        for range in ranges.split(',').filter(|range| !range.trim().is_empty()) {
+            let found = rate(range);
+            // The most specific range that speaks of JSON decides.
+            if best.is_none_or(|best| found.0 >= best.0) {
+                best = Some(found);
+            }
+        }
+    }
+    match best {
+        None | Some((1.., true)) => Ok(()),
+        Some(_) => Err(Failure::not_acceptable()),
+    }
+}
+
+/// How closely a media range names JSON (0: not at all), and whether it wants it.
+fn rate(range: &str) -> (u8, bool) {
+    let mut parts = range.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    let specificity = match media {
+        _ if media.eq_ignore_ascii_case("application/json") => 3,
+        _ if media.eq_ignore_ascii_case("application/*") => 2,
+        "*/*" => 1,
+        _ => 0,
+    };
+    let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+    let wanted = quality.is_none_or(|q| q.trim().parse::<f32>().is_ok_and(|q| q > 0.0));
+    (specificity, wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let pair = |&(name, value): &(&str, &str)| {
+            (
+                name.parse::<HeaderName>().unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            )
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn every_spelling_of_a_uuid_is_the_same_client() {
+        for text in [
+            "3381af92-2b9e-11e3-b191-71861300734c",
+            "3381af922b9e11e3b19171861300734c",
+            "3381AF92-2B9E-11E3-B191-71861300734C",
+            "{3381af92-2b9e-11e3-b191-71861300734c}",
+            "urn:uuid:3381af92-2b9e-11e3-b191-71861300734c",
+        ] {
+            let uuid = canonical_uuid(text);
+            assert_eq!(uuid.as_deref(), Some("3381af922b9e11e3b19171861300734c"), "{text}");
+        }
+        for bad in ["", "0xdeadbeef", "3381af922b9e11e3b19171861300734", "textid", "ü"] {
+            assert_eq!(canonical_uuid(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn accept_follows_the_most_specific_range() {
+        for good in [
+            "*/*",
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON",
+            "text/html, application/*;q=0.2",
+            "application/xml, */*;q=0.1",
+            "",
+        ] {
+            assert!(check_accept(&headers(&[("accept", good)])).is_ok(), "{good}");
+        }
+        for bad in [
+            "application/xml",
+            "application/json-home",
+            "application/vnd.openstack.messaging-v2+json",
+            "application/json;q=0, */*",
+            "*/*, application/json;q=0",
+            "nonsense",
+        ] {
+            assert!(check_accept(&headers(&[("accept", bad)])).is_err(), "{bad}");
+        }
+        assert!(check_accept(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn a_project_may_be_any_text_and_may_stand_in_three_headers() {
+        for name in ["x-project-id", "x-tenant-id", "x-tenant"] {
+            let found = project(&headers(&[(name, "JAM Projekt ü")])).unwrap();
+            assert_eq!(found.as_str(), "JAM Projekt ü");
+        }
+        let first = headers(&[("x-tenant", "b"), ("x-project-id", "a")]);
+        assert_eq!(project(&first).unwrap().as_str(), "a");
+    }
+
+    #[test]
+    fn roles_are_compared_without_case() {
+        assert!(Roles(Some("member, Admin".into())).has("admin"));
+        assert!(!Roles(Some("administrator".into())).has("admin"));
+        assert!(!Roles(None).has("admin"));
+    }
+}

@@ -1,0 +1,34 @@
+//! The REST transport over the reference driver and a clock that stands still: what clients rely
+//! on, exchange by exchange.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod broken;
+#[cfg(test)]
+mod claims;
+#[cfg(test)]
+mod cors;
+#[cfg(test)]
+mod deletions;
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod patches;
+#[cfg(test)]
+mod posts;
+#[cfg(test)]
+mod queue_lists;
+#[cfg(test)]
+mod queues;

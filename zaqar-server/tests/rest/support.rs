@@ -1,0 +1,182 @@
+//! A service to talk to, and answers to look at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Method, Request};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+use zaqar_conformance::reference::ReferenceStore;
+use zaqar_core::{Clock, ControlDriver, DataDriver, ManualClock};
+use zaqar_engine::{Engine, EngineConfig, Stores};
+use zaqar_server::rest::{self, RestConfig};
+
+pub(crate) const CLIENT: &str = "3381af92-2b9e-11e3-b191-71861300734c";
+pub(crate) const OTHER_CLIENT: &str = "e58668fc26eb11e38270442b2c8ba1b2";
+pub(crate) const PROJECT: &str = "480924";
+
+/// A service with an empty store of its own.
+pub(crate) struct Service {
+    router: Router,
+    clock: Arc<ManualClock>,
+    pub(crate) control: Arc<dyn ControlDriver>,
+    pub(crate) data: Arc<dyn DataDriver>,
+}
+
+impl Service {
+    /// With the defaults.
+    pub(crate) fn new() -> Self {
+        Self::with(RestConfig::default(), EngineConfig::default())
+    }
+
+    /// With these settings.
+    pub(crate) fn with(rest: RestConfig, engine: EngineConfig) -> Self {
+        Self::over(rest, engine, |data| data)
+    }
+
+    /// With a driver that `wrap` puts around the reference driver.
+    pub(crate) fn over(
+        rest: RestConfig,
+        engine: EngineConfig,
+        wrap: impl FnOnce(Arc<dyn DataDriver>) -> Arc<dyn DataDriver>,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let store = ReferenceStore::new();
+        let control: Arc<dyn ControlDriver> = Arc::new(store.control(Arc::clone(&time)));
+        let data = wrap(Arc::new(store.data(Arc::clone(&time))));
+        let stores = Stores::new(Arc::clone(&control), Arc::clone(&data));
+        let router = rest::router(Engine::new(stores, time, engine), rest);
+        Self { router, clock, control, data }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance_s(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Reply { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+
+    /// Sends `line`, a method and a path, as a well-behaved client does.
+    pub(crate) async fn call(&self, line: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.send(request(line, &[], body)).await
+    }
+
+    /// The same with headers that replace or join the usual ones; the value `-` leaves one out.
+    pub(crate) async fn call_with(
+        &self,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Reply {
+        self.send(request(line, headers, body)).await
+    }
+
+    /// Posts messages with these bodies to `queue` and returns their ids.
+    pub(crate) async fn post(&self, queue: &str, bodies: &[&str]) -> Vec<String> {
+        let messages: Vec<String> =
+            bodies.iter().map(|body| format!(r#"{{"body": {body}, "ttl": 300}}"#)).collect();
+        let document = format!(r#"{{"messages": [{}]}}"#, messages.join(","));
+        let reply = self.call(&format!("POST /v2/queues/{queue}/messages"), document).await;
+        assert_eq!(reply.status, 201, "{}", reply.text);
+        reply.ids()
+    }
+
+    /// Checks rows of requests and the errors that they get.
+    pub(crate) async fn refuses(&self, rows: &[Refusal<'_>]) {
+        for (line, body, status, title, description) in rows {
+            let reply = self.call(line, body).await;
+            let expected = (*status, (*title).to_owned(), (*description).to_owned());
+            assert_eq!(reply.error(), expected, "{line} {}", clip(body));
+        }
+    }
+}
+
+/// A request line, a body, and the status, title and description of the answer.
+pub(crate) type Refusal<'a> = (&'a str, &'a str, u16, &'a str, &'a str);
+
+fn clip(text: &str) -> &str {
+    text.get(..200).unwrap_or(text)
+}
+
+/// A request as a well-behaved client sends it, changed by `headers`.
+pub(crate) fn request(
+    line: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Request<Body> {
+    let (method, target) = line.split_once(' ').unwrap();
+    let body = body.as_ref().to_vec();
+    let length = body.len().to_string();
+    let mut all = vec![("client-id", CLIENT), ("x-project-id", PROJECT)];
+    if !body.is_empty() {
+        all.push(("content-length", length.as_str()));
+        all.push(("content-type", "application/json"));
+    }
+    all.retain(|(name, _)| !headers.iter().any(|(changed, _)| changed == name));
+    all.extend(headers.iter().filter(|(_, value)| *value != "-"));
+    let mut request = Request::builder().method(method.parse::<Method>().unwrap()).uri(target);
+    for (name, value) in all {
+        request = request.header(name, value.as_bytes());
+    }
+    request.body(if body.is_empty() { Body::empty() } else { Body::from(body) }).unwrap()
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    /// A header's value, empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {:?}", self.text))
+    }
+
+    /// Status, title and description of an error answer.
+    pub(crate) fn error(&self) -> (u16, String, String) {
+        let error: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        let member = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        (self.status, member("title"), member("description"))
+    }
+
+    /// Ids of a post's answer, in order.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let resources = self.json()["resources"].as_array().unwrap().clone();
+        let id = |path: &Value| path.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        resources.iter().map(id).collect()
+    }
+
+    /// Ids of the messages of an answer, in order.
+    pub(crate) fn message_ids(&self) -> Vec<String> {
+        let messages = self.json()["messages"].as_array().unwrap().clone();
+        messages.iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The link to the next page.
+    pub(crate) fn next(&self) -> Option<String> {
+        let links = self.json()["links"].as_array().unwrap().clone();
+        assert!(links.len() <= 1);
+        let link = links.first()?;
+        assert_eq!(link["rel"], "next");
+        Some(link["href"].as_str().unwrap().to_owned())
+    }
+}
