@@ -53,7 +53,14 @@ class QueueTest(ClientTest):
     def test_a_created_queue_is_listed(self):
         queue = self.queue()
         self.assertEqual([queue.name], self.names())
+
+    def test_a_queue_exists_from_its_creation_to_its_deletion(self):
+        queue = self.client.queue(fresh("queue"), auto_create=False)
+        self.assertFalse(queue.exists())
+        queue.ensure_exists(force_create=True)
         self.assertTrue(queue.exists())
+        queue.delete()
+        self.assertFalse(queue.exists())
 
     def test_creating_a_queue_twice_keeps_its_metadata(self):
         queue = self.queue()
