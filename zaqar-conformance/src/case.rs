@@ -164,12 +164,12 @@ pub fn expect_err<T: fmt::Debug>(
 
 /// `check!(condition, "evidence {}", x)`: ends the case unless the condition holds.
 macro_rules! check {
-    ($condition:expr, $($evidence:tt)+) => {
+    ($condition:expr, $($evidence:tt)+) => {{
         let holds: bool = $condition;
         if !holds {
             return Err($crate::case::Failure::broken(format!($($evidence)+)));
         }
-    };
+    }};
 }
 
 /// `check_eq!(found, wanted, "evidence {}", x)`: ends the case unless both are equal.

@@ -234,10 +234,13 @@ impl Listed {
 
     fn run(self, run: TrialRun) -> Result<Entry, Failed> {
         let runtime = runtime()?;
-        Ok(match self {
-            Self::Case(case) => runtime.block_on(suite::entry_of_case(case, &run)),
+        let entry = match self {
+            Self::Case(case) => runtime.block_on(suite::entry_of_case(case, run)),
             Self::Trial(trial) => runtime.block_on(suite::entry_of_trial(trial, run)),
-        })
+        };
+        // Not waited for: a task that the suite gave up on may never yield.
+        runtime.shutdown_background();
+        Ok(entry)
     }
 }
 

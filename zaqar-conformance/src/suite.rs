@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
@@ -19,6 +19,9 @@ use crate::report::{Entry, Outcome, Report};
 
 /// The seed of a smoke run that names none, so that two of them ask the same.
 const SEED_DEFAULT: u64 = 20_330_518;
+
+/// How long a case may take: a hundred times what the slowest takes.
+const CASE_TIME_MAX: Duration = Duration::from_secs(180);
 
 /// How much the trials ask; a case always asks the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
@@ -47,6 +50,15 @@ impl Budget {
                 "ZAQAR_CONFORMANCE_BUDGET is {other:?}, must be smoke, standard or soak"
             ),
         }
+    }
+
+    /// How long a trial may take before the suite gives up on it.
+    fn trial_time_max(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Smoke => 300,
+            Self::Standard => 3_600,
+            Self::Soak => 24 * 3_600,
+        })
     }
 
     /// The word that names it.
@@ -332,7 +344,7 @@ impl Suite {
         let mut entries = Vec::new();
         let run = self.trial_run();
         for case in cases().into_iter().filter(|case| self.wants(case.id)) {
-            entries.push(entry_of_case(case, &run).await);
+            entries.push(entry_of_case(case, run.clone()).await);
         }
         for trial in trials().into_iter().filter(|trial| self.wants(&trial.name)) {
             entries.push(entry_of_trial(trial, run.clone()).await);
@@ -347,9 +359,10 @@ impl Suite {
 }
 
 /// Runs one case; its line of the report.
-pub(crate) async fn entry_of_case(case: &Case, run: &TrialRun) -> Entry {
+pub(crate) async fn entry_of_case(case: &'static Case, run: TrialRun) -> Entry {
     let begun = Instant::now();
-    let outcome = run_case(&run.harness, case, run.seed).await;
+    let limit = CASE_TIME_MAX;
+    let outcome = watched(limit, async move { run_case(&run.harness, case, run.seed).await }).await;
     entry(case.id, case.level, case.guarantees, outcome, begun)
 }
 
@@ -357,8 +370,25 @@ pub(crate) async fn entry_of_case(case: &Case, run: &TrialRun) -> Entry {
 pub(crate) async fn entry_of_trial(trial: SuiteTrial, run: TrialRun) -> Entry {
     let begun = Instant::now();
     let (name, level, guarantees) = (trial.name.clone(), trial.level(), trial.guarantees);
-    let outcome = run_trial(trial, run).await;
+    let outcome = watched(run.budget.trial_time_max(), run_trial(trial, run)).await;
     entry(&name, level, guarantees, outcome, begun)
+}
+
+/// Runs `work` as a task of its own and gives up on it after `limit`: a broken driver may keep a
+/// loop that waits for an end from ever yielding. Giving up says nothing about the driver, which
+/// may only be slow, so it is no failure, and no pass either.
+async fn watched(limit: Duration, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    let task = tokio::spawn(work);
+    let abort = task.abort_handle();
+    match tokio::time::timeout(limit, task).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Outcome::Failed { evidence: format!("the task ended: {error}") },
+        Err(_) => {
+            abort.abort();
+            let reason = format!("it did not end within {} s", limit.as_secs());
+            Outcome::Inconclusive { reason }
+        }
+    }
 }
 
 fn entry(

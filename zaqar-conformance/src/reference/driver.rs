@@ -46,10 +46,12 @@ impl ReferenceStore {
     /// An empty store with planted bugs, that does not declare `withheld`.
     #[must_use]
     pub fn with(quirks: Quirks, withheld: &[Capability]) -> Self {
-        let kept = |capability: &Capability| {
-            let unsupported =
-                quirks.claims_unsupported_success && *capability == Capability::Claims;
-            !unsupported && !withheld.contains(capability)
+        let claims = !quirks.claims_unsupported_success && !withheld.contains(&Capability::Claims);
+        let kept = |capability: &Capability| match capability {
+            Capability::Claims => claims,
+            // Without claims nothing is ever claimed too often.
+            Capability::DeadLetter if !claims => false,
+            other => !withheld.contains(other),
         };
         let declared = declarable().filter(kept).collect();
         Self { state: Arc::new(Mutex::new(State::new(declared, quirks))) }
@@ -195,7 +197,10 @@ impl DataDriver for ReferenceData {
     async fn gc(&self, options: GcOptions) -> Result<GcReport> {
         self.step("gc", |state, now| {
             let mut room = options.rows_max;
-            let mut more = false;
+            let swept = state.rubbish.min(room);
+            state.rubbish -= swept;
+            room -= swept;
+            let mut more = state.rubbish > 0;
             for head in state.heads.values_mut() {
                 more |= collect(head, now, options, &mut room);
                 head.trim(now);

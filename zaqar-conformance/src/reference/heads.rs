@@ -34,9 +34,10 @@ impl QueueHeadController for ReferenceData {
             }
             let head = state.heads.remove(&queue.incarnation);
             state.closed.insert(queue.incarnation);
-            if let Some(head) = head.filter(|_| state.quirks.restore_after_close) {
-                let messages = head.messages.into_values().collect();
-                state.abandoned.insert(queue.key.clone(), messages);
+            let messages = head.map(|head| head.messages).unwrap_or_default();
+            state.rubbish += messages.values().map(|_| 1).sum::<u64>();
+            if state.quirks.restore_after_close {
+                state.abandoned.insert(queue.key.clone(), messages.into_values().collect());
             }
             Ok(())
         })

@@ -92,7 +92,8 @@ impl MessageController for ReferenceData {
 
     async fn message_purge(&self, queue: &QueueRef) -> Result<()> {
         self.step("message_purge", |state, _| {
-            state.head_mut(queue)?.messages.clear();
+            let messages = std::mem::take(&mut state.head_mut(queue)?.messages);
+            state.rubbish += messages.values().map(|_| 1).sum::<u64>();
             Ok(())
         })
     }
@@ -254,6 +255,6 @@ fn check_held(message: &Stored, claims: &[ClaimId], now: Timestamp) -> Result<()
         (None, _) => Err(Error::MessageNotClaimed { id }),
         (Some(hold), _) if claims.contains(&hold.claim) => Ok(()),
         (Some(_), Some(claim)) => Err(Error::MessageNotClaimedBy { id, claim: *claim }),
-        (Some(_), None) => Err(Error::MessageClaimed { id }),
+        (Some(_), None) => Err(Error::MessageNotClaimed { id }),
     }
 }

@@ -149,7 +149,7 @@ impl Head {
         let mut deliveries = Vec::new();
         for subscription in self.subscriptions.values_mut() {
             let others = subscription.owner.is_some() && subscription.owner != options.owner;
-            let held = Lease::bars(subscription.lease.as_ref(), options.lease, now);
+            let held = Lease::is_live(subscription.lease.as_ref(), now);
             if others || held || !subscription.is_listening(now) {
                 continue;
             }
@@ -284,7 +284,7 @@ fn take_transfer(
     now: Timestamp,
 ) -> Option<Transfer> {
     let parked = message.parked.as_mut()?;
-    if Lease::bars(parked.lease.as_ref(), lease.id, now) {
+    if Lease::is_live(parked.lease.as_ref(), now) {
         return None;
     }
     parked.lease = Some(lease);

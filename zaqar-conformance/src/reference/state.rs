@@ -29,6 +29,10 @@ pub(super) struct State {
     /// Incarnations that were ever closed, for good (G11).
     pub(super) closed: BTreeSet<Incarnation>,
 
+    /// How many messages of closed and purged queues wait for collection. They are only counted:
+    /// nothing may read them.
+    pub(super) rubbish: u64,
+
     /// Used by a quirk alone: what closed queues held.
     pub(super) abandoned: BTreeMap<QueueKey, Vec<Stored>>,
     /// Used by a quirk alone: how many posts there were.
@@ -47,6 +51,7 @@ impl State {
             catalogue: BTreeMap::new(),
             heads: BTreeMap::new(),
             closed: BTreeSet::new(),
+            rubbish: 0,
             abandoned: BTreeMap::new(),
             posts: 0,
         }

@@ -24,9 +24,9 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Whether somebody but `asker` holds it at `now`.
-    pub(super) fn bars(lease: Option<&Self>, asker: LeaseId, now: Timestamp) -> bool {
-        lease.is_some_and(|lease| lease.id != asker && now < lease.ends_at)
+    /// Whether it bars everybody, its holder too, from leasing the same work again.
+    pub(super) fn is_live(lease: Option<&Self>, now: Timestamp) -> bool {
+        lease.is_some_and(|lease| now < lease.ends_at)
     }
 }
 
