@@ -1,8 +1,71 @@
 //! The cases, one file for each subject.
+//!
+//! A file lists its cases in one slice through [`cases!`](crate::case::cases); the functions that
+//! run them are private, so one that no slice names is dead code and the compiler says so. What
+//! several files need is in `support`; `operations` calls everything once.
+
+mod operations;
+mod support;
+
+mod batch;
+mod cancel;
+mod catalogue;
+mod claim;
+mod claim_life;
+mod claim_race;
+mod dead_letter;
+mod delay;
+mod delete;
+mod delivery;
+mod expiry;
+mod head;
+mod idempotency;
+mod incarnation;
+mod isolation;
+mod message;
+mod moved;
+mod outbox;
+mod paging;
+mod pool;
+mod pop;
+mod purge;
+mod queue;
+mod queue_list;
+mod refusal;
+mod reopen;
+mod subscription;
 
 use crate::case::Case;
 
 /// Every list of cases, each once.
 pub(crate) fn groups() -> Vec<&'static [Case]> {
-    Vec::new()
+    vec![
+        queue::CASES,
+        queue_list::CASES,
+        head::CASES,
+        message::CASES,
+        delete::CASES,
+        batch::CASES,
+        paging::CASES,
+        expiry::CASES,
+        delay::CASES,
+        claim::CASES,
+        claim_life::CASES,
+        claim_race::CASES,
+        pop::CASES,
+        dead_letter::CASES,
+        moved::CASES,
+        isolation::CASES,
+        incarnation::CASES,
+        idempotency::CASES,
+        purge::CASES,
+        subscription::CASES,
+        outbox::CASES,
+        delivery::CASES,
+        pool::CASES,
+        catalogue::CASES,
+        reopen::CASES,
+        cancel::CASES,
+        refusal::CASES,
+    ]
 }
