@@ -23,6 +23,7 @@ pub mod suite;
 
 mod cases;
 mod model;
+mod order;
 
 pub use case::{Case, CaseResult, Failure, Guarantee, Level};
 pub use context::Context;

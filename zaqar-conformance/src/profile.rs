@@ -98,7 +98,7 @@ impl Verdict {
             || any(|outcome| matches!(outcome, Outcome::Inconclusive { .. }))
         {
             Self::Inconclusive
-        } else if outcomes.iter().all(|outcome| undeclared(outcome)) {
+        } else if outcomes.iter().all(undeclared) {
             Self::NotDeclared
         } else if any(|outcome| !matches!(outcome, Outcome::Passed { .. })) {
             Self::Partial

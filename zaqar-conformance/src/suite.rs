@@ -177,7 +177,8 @@ pub fn all_cases() -> impl Iterator<Item = &'static Case> {
 /// Every trial.
 #[must_use]
 pub fn trials() -> Vec<SuiteTrial> {
-    let mut trials = crate::loss::trials();
+    let mut trials = crate::order::trials();
+    trials.extend(crate::loss::trials());
     trials.extend(crate::fault::trials());
     trials.extend(crate::model::trials());
     trials
