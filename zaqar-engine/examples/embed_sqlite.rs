@@ -25,10 +25,12 @@ async fn main() -> anyhow::Result<()> {
     let body = Body::from_json(r#"{"item": "tea", "count": 2}"#)?;
     let posted =
         engine.message_post(&queue, PostRequest::new(vec![PostMessage::new(body)])).await?;
-    println!("posted {:?} to {} in {file}", posted.ids, queue.name);
+    for id in posted.ids {
+        println!("posted {id} to {} in {file}", queue.name);
+    }
 
     let stats = engine.queue_stats(&queue).await?;
-    println!("{} messages wait there; those of earlier runs live for an hour", stats.total());
+    println!("messages that wait there, each for an hour: {}", stats.total());
     engine.shutdown().await;
     Ok(())
 }

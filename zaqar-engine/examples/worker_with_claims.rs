@@ -28,7 +28,9 @@ async fn main() -> anyhow::Result<()> {
     // Claims last a minute at least. This clock is turned by hand, so that the demonstration does
     // not; a program of yours uses `DisciplinedClock::from_system()`.
     let clock = Arc::new(ManualClock::default());
-    let options = StoreOptions::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    // A store in memory loses everything when the program ends, so it must be asked for; a program
+    // of yours names a file, as `embed_sqlite` does.
+    let options = StoreOptions::new(Arc::clone(&clock) as Arc<dyn Clock>).unreliable(true);
     let stores = registry::open("sqlite::memory:", &options).await?;
     let engine = Engine::new(stores, Arc::clone(&clock) as Arc<dyn Clock>, EngineConfig::default());
     let queue = QueueKey::queue(ProjectId::new("demo")?, QueueName::new("orders")?);

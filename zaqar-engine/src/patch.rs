@@ -42,7 +42,7 @@ impl Engine {
     ///
     /// # Errors
     /// `QueueNotFound`: this operation makes no queue. `PatchConflict` if a key to replace or
-    /// remove is not there, `Attribute` if the result is not valid; the control store's.
+    /// remove is not there, `Attribute` if the result is not valid or too large; the control store's.
     pub async fn queue_patch(
         &self,
         key: &QueueKey,
@@ -73,6 +73,7 @@ impl Engine {
                 apply(&mut metadata, operation, key.kind)?;
             }
             attributes::check(&metadata, &key.name, self.config())?;
+            self.metadata_size_check(&metadata)?;
             let stored =
                 queues.queue_set_metadata(&record.queue_ref(), record.revision, &metadata).await;
             match stored {
@@ -89,6 +90,18 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+impl Engine {
+    /// A patch is small, but many of them may add up.
+    fn metadata_size_check(&self, metadata: &JsonObject) -> EngineResult<()> {
+        let max = self.config().limits.queue_metadata_size_max;
+        let bytes = serde_json::to_vec(metadata).map_or(usize::MAX, |text| text.len());
+        if u64::try_from(bytes).unwrap_or(u64::MAX) <= max {
+            return Ok(());
+        }
+        Err(EngineError::attribute(format!("Queue metadata is too large. Max size: {max}")))
     }
 }
 

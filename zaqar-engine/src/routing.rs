@@ -28,6 +28,7 @@ pub(crate) struct Route {
     pub(crate) queue: QueueRef,
     /// The queue's reserved attributes.
     pub(crate) attributes: QueueAttributes,
+    revision: u64,
     changes: AtomicU64,
 }
 
@@ -36,6 +37,7 @@ impl Route {
         Self {
             queue: record.queue_ref(),
             attributes: QueueAttributes::of(&record.metadata),
+            revision: record.revision,
             changes: AtomicU64::new(0),
         }
     }
@@ -106,8 +108,15 @@ impl Routes {
         self.cache.invalidate(key).await;
     }
 
-    /// Keeps what was just stored, so that this process sees its own change at once.
+    /// Keeps what was just stored or found, so that this process sees its own changes at once;
+    /// unless what is kept is as new already.
     pub(crate) async fn keep(&self, record: &QueueRecord) {
+        if let Some(kept) = self.cache.get(&record.key).await
+            && kept.queue.incarnation == record.incarnation
+            && kept.revision >= record.revision
+        {
+            return;
+        }
         self.cache.insert(record.key.clone(), Arc::new(Route::new(record))).await;
     }
 }

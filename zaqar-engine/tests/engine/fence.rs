@@ -72,7 +72,7 @@ async fn that_there_is_no_queue_is_not_cached() {
     assert_eq!(shown.items.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_first_posts_make_one_queue_and_none_is_lost() {
     let world = World::new();
     let key = queue("q");
@@ -115,7 +115,7 @@ async fn callers_share_one_resolution_of_a_name() {
 async fn all_who_wait_for_a_resolution_learn_that_it_failed() {
     let world = World::new();
     let key = queue("q");
-    let _ = world.post(&key, "1").await;
+    world.post(&key, "1").await;
     let (engine, script) = world.neighbour();
     script.fail_before("queue_find");
     let reads: Vec<_> = (0..5)

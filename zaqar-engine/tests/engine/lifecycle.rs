@@ -153,7 +153,7 @@ async fn a_post_that_a_delete_overtakes_is_stored_in_the_queue_made_anew() {
     assert_eq!(shown[0].id, id);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_post_during_deletes_is_in_the_present_queue_or_covered_by_a_delete() {
     let world = World::new();
     let key = queue("q");

@@ -115,3 +115,15 @@ async fn a_change_takes_effect_on_the_next_post() {
     let id = world.engine.message_post(&key, one("2")).await.unwrap().ids[0];
     assert_eq!(world.engine.message_get(&key, id).await.unwrap().ttl.as_secs(), 77);
 }
+
+#[tokio::test]
+async fn patches_do_not_add_up_beyond_the_bound_on_metadata() {
+    let world = World::new();
+    let key = queue("q");
+    world.engine.queue_create(&key, object(json!({}))).await.unwrap();
+    let half = json!("x".repeat(40_000));
+    world.engine.queue_patch(&key, &[add("a", half.clone())]).await.unwrap();
+    let error = world.engine.queue_patch(&key, &[add("b", half.clone())]).await.unwrap_err();
+    assert_eq!(error.to_string(), "Queue metadata is too large. Max size: 65536");
+    world.engine.queue_patch(&key, &[remove("a"), add("b", half)]).await.unwrap();
+}

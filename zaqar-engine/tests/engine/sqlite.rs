@@ -104,3 +104,37 @@ async fn maintenance_runs_beside_the_service() {
     maintenance.stop().await;
     engine.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn posts_race_deletes_of_another_process_and_none_is_orphaned() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("zaqar.db");
+    let clock = Arc::new(ManualClock::default());
+    let (here, there) = (open(&file, &clock).await, open(&file, &clock).await);
+    let key = queue("q");
+    let posters: Vec<_> = [&here, &here, &there]
+        .into_iter()
+        .map(|engine| {
+            let (engine, key) = (engine.clone(), key.clone());
+            tokio::spawn(async move {
+                for n in 0..50 {
+                    engine.message_post(&key, one(&n.to_string())).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..15 {
+        there.queue_delete(&key).await.unwrap();
+    }
+    for poster in posters {
+        poster.await.unwrap();
+    }
+    let id = here.message_post(&key, one("\"last\"")).await.unwrap().ids[0];
+    assert_eq!(there.message_get(&key, id).await.unwrap().body.as_str(), "\"last\"");
+    // What the present queue shows is all there is: nothing lives on under a closed head.
+    let total = there.queue_stats(&key).await.unwrap().total();
+    let volume = there.volume().await.unwrap();
+    assert_eq!(volume.free + volume.claimed, total);
+    here.shutdown().await;
+    there.shutdown().await;
+}
