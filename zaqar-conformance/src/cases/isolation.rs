@@ -196,7 +196,8 @@ async fn crossed_references_reach_nothing(ctx: &Context) -> CaseResult {
 }
 
 async fn idempotency_keys_are_apart(ctx: &Context) -> CaseResult {
-    let [ours, theirs] = pair(ctx, 0).await?;
+    let ours = ctx.queue_in(&ctx.project("ours")?, "orders").await?;
+    let theirs = ctx.queue_in(&ctx.project("theirs")?, "orders").await?;
     let neighbour = ctx.queue_in(&ours.key.project, "neighbour").await?;
     let mut seen = Vec::new();
     for (number, queue) in [&ours, &theirs, &neighbour].into_iter().enumerate() {

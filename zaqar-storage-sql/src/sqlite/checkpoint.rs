@@ -2,30 +2,61 @@
 //!
 //! SQLite's automatic checkpoint runs inside the writer's commit and makes its slowest callers wait
 //! for it. Here a connection of its own copies what is committed, passively, a little at a time,
-//! while the writer goes on. The log is reused from its start once all of it was copied and no
-//! reader needs it, which the writer's next commit sees by itself.
+//! while the writer goes on. SQLite starts the log afresh at the first write that finds all of it
+//! copied. Under unbroken load no pass ever catches up, so once the log is long the writer copies
+//! the last few pages itself, between two batches.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Notify;
 
-/// How often to look, unless woken.
+/// How often to look.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Pages in the log from which on a pass is worth its flush.
 const PAGES_MIN: i64 = 1_000;
+/// Pages in the log from which on the writer must help to start it afresh: 64 MiB.
+const PAGES_MAX: i64 = 16_384;
 
-/// Copies until `stop` is notified, then once more.
-pub(crate) async fn run(mut connection: SqliteConnection, stop: Arc<Notify>) {
+/// What checkpointer and writer tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    /// The log is long, and all but its last pages are copied.
+    writer_wanted: AtomicBool,
+    writer_done: Notify,
+    stop: Notify,
+}
+
+impl Checkpoints {
+    /// Ends the checkpointer after a last pass.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Between two batches: copies the log's last pages if that is wanted. No reader is waited for.
+    pub(crate) async fn help(&self, writer: &mut SqliteConnection) {
+        if !self.writer_wanted.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        if let Err(error) = checkpoint(writer, "PRAGMA wal_checkpoint(PASSIVE)").await {
+            tracing::warn!(%error, "the writer's checkpoint failed; a later one goes on");
+        }
+        self.writer_done.notify_one();
+    }
+}
+
+/// Copies until it is stopped, then once more.
+pub(crate) async fn run(mut connection: SqliteConnection, checkpoints: Arc<Checkpoints>) {
     let mut copied = 0;
     loop {
         let stopping = tokio::select! {
-            () = stop.notified() => true,
+            () = checkpoints.stop.notified() => true,
             () = tokio::time::sleep(INTERVAL) => false,
         };
-        match pass(&mut connection, copied, stopping).await {
+        match pass(&mut connection, &checkpoints, copied, stopping).await {
             Ok(now_copied) => copied = now_copied,
             Err(error) => tracing::warn!(%error, "a checkpoint failed; the next one goes on"),
         }
@@ -38,20 +69,29 @@ pub(crate) async fn run(mut connection: SqliteConnection, stop: Arc<Notify>) {
     }
 }
 
-/// One look, and a passive checkpoint if enough has gathered; returns the pages copied so far.
+/// One look, and a checkpoint if enough has gathered; returns the pages copied so far.
 async fn pass(
     connection: &mut SqliteConnection,
+    checkpoints: &Checkpoints,
     copied: i64,
     stopping: bool,
 ) -> Result<i64, sqlx::Error> {
     // NOOP tells how long the log is without copying anything; it is as cheap as a read.
     let (pages, done) = checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)").await?;
     let copied = copied.min(done);
-    if stopping || pages.saturating_sub(copied) >= PAGES_MIN {
-        let (_, done) = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
-        return Ok(done);
+    if !stopping && pages.saturating_sub(copied) < PAGES_MIN {
+        return Ok(copied);
     }
-    Ok(copied)
+    let (pages, done) = checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+    if !stopping && pages > PAGES_MAX {
+        checkpoints.writer_wanted.store(true, Ordering::Release);
+        // Two checkpoints at once would only refuse each other. An idle writer writes no log.
+        tokio::select! {
+            () = checkpoints.writer_done.notified() => {}
+            () = checkpoints.stop.notified() => checkpoints.stop.notify_one(),
+        }
+    }
+    Ok(done)
 }
 
 /// Returns the pages in the log and those copied.

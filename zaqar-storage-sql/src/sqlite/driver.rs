@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zaqar_core::{
     Capabilities, Capability, CatalogueController, ClaimController, Clock, ControlDriver,
@@ -14,6 +14,7 @@ use zaqar_core::{
 
 use crate::error::closed;
 
+use super::checkpoint::Checkpoints;
 use super::intake::{Intake, Lane, Operation};
 use super::reader::Reader;
 use super::stats;
@@ -28,7 +29,7 @@ pub(crate) struct Store {
     pub(crate) info: DriverInfo,
     /// Whether the file's settings keep what is accepted (G15).
     pub(crate) safe: bool,
-    pub(crate) checkpoint_stop: Arc<Notify>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
     /// Writer and checkpointer, until they are awaited by the first close.
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -65,7 +66,7 @@ impl Store {
         if let Some(writer) = tasks.next() {
             report_panic(writer.await);
         }
-        self.checkpoint_stop.notify_one();
+        self.checkpoints.stop();
         for task in tasks {
             report_panic(task.await);
         }

@@ -12,14 +12,12 @@ use crate::error::Failure;
 
 use super::driver::SqliteData;
 use super::step::Step;
-use super::sweep::is_full_step;
 use super::tables::{POSITION_MAX, row_id};
 use super::takes::STEP_ROWS_MAX;
 use super::task::Task;
 
 /// Things that end by time: the statement takes the latest end, and K.
 const ENDED: &[&str] = &[
-    // Both halves of a message: bodies first, while the small rows still say which.
     "DELETE FROM claims WHERE (queue, id) IN \
        (SELECT queue, id FROM claims INDEXED BY claims_by_end WHERE ends <= ? LIMIT ?)",
     "DELETE FROM post_keys WHERE (queue, key) IN \
@@ -43,10 +41,11 @@ const LEFT_BEHIND: &[&str] = &[
        (SELECT queue, number FROM exhausted WHERE queue = ? LIMIT ?)",
 ];
 
-/// Removes up to K messages that were retired before the margin; returns how many.
+/// Removes messages that were retired before the margin; returns how many.
 #[derive(Debug)]
 struct RemoveRetired {
     margin: Ttl,
+    rows_max: i64,
 }
 
 #[async_trait]
@@ -61,7 +60,7 @@ impl Task for RemoveRetired {
             "SELECT id FROM messages INDEXED BY retired WHERE expires < 0 AND expires >= ? LIMIT ?",
         )
         .bind(earliest)
-        .bind(STEP_ROWS_MAX);
+        .bind(self.rows_max);
         let rows = step.rows(select).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         super::removals::delete_rows(step, &ids).await?;
@@ -69,11 +68,12 @@ impl Task for RemoveRetired {
     }
 }
 
-/// Removes up to K of the things that end by time; returns how many.
+/// Removes things that end by time; returns how many.
 #[derive(Debug)]
 struct RemoveEnded {
     statement: &'static str,
     margin: Ttl,
+    rows_max: i64,
 }
 
 #[async_trait]
@@ -83,14 +83,16 @@ impl Task for RemoveEnded {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let latest = step.now.as_millis() - self.margin.as_millis();
-        let delete = sqlx::query(self.statement).bind(latest).bind(STEP_ROWS_MAX);
+        let delete = sqlx::query(self.statement).bind(latest).bind(self.rows_max);
         Ok(step.execute(delete).await?)
     }
 }
 
-/// Removes up to K rows of one queue that was purged or closed; returns how many.
+/// Removes rows of one queue that was purged or closed; returns how many.
 #[derive(Debug)]
-struct Reclaim;
+struct Reclaim {
+    rows_max: i64,
+}
 
 #[async_trait]
 impl Task for Reclaim {
@@ -106,13 +108,13 @@ impl Task for Reclaim {
         let number: i64 = row.try_get(0)?;
         let closed = row.try_get::<i64, _>(1)? == 2;
         let last = if closed { POSITION_MAX } else { row.try_get(2)? };
-        let removed = remove_range(step, row_id(number, 0), row_id(number, last)).await?;
+        let removed = self.remove_range(step, row_id(number, 0), row_id(number, last)).await?;
         if removed > 0 {
             return Ok(removed);
         }
         if closed {
             for statement in LEFT_BEHIND {
-                let delete = sqlx::query(*statement).bind(number).bind(STEP_ROWS_MAX);
+                let delete = sqlx::query(*statement).bind(number).bind(self.rows_max);
                 let removed = step.execute(delete).await?;
                 if removed > 0 {
                     return Ok(removed);
@@ -129,13 +131,20 @@ impl Task for Reclaim {
     }
 }
 
-/// Removes up to K messages of a range of rows.
-async fn remove_range(step: &mut Step<'_>, first: i64, last: i64) -> Result<u64, sqlx::Error> {
-    let select = sqlx::query("SELECT id FROM messages WHERE id >= ? AND id <= ? LIMIT ?");
-    let rows = step.rows(select.bind(first).bind(last).bind(STEP_ROWS_MAX)).await?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    super::removals::delete_rows(step, &ids).await?;
-    Ok(rows.len() as u64)
+impl Reclaim {
+    /// Removes messages of a range of rows; returns how many.
+    async fn remove_range(
+        &self,
+        step: &mut Step<'_>,
+        first: i64,
+        last: i64,
+    ) -> Result<u64, sqlx::Error> {
+        let select = sqlx::query("SELECT id FROM messages WHERE id >= ? AND id <= ? LIMIT ?");
+        let rows = step.rows(select.bind(first).bind(last).bind(self.rows_max)).await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        super::removals::delete_rows(step, &ids).await?;
+        Ok(rows.len() as u64)
+    }
 }
 
 impl SqliteData {
@@ -144,28 +153,35 @@ impl SqliteData {
         // What expired in a queue that nobody visits must be retired before it can be removed.
         let swept = self.sweep_due().await?;
         let mut report = GcReport { rows: 0, more: swept.more };
-        loop {
-            let rows = self.collect_step(options.margin).await?;
-            report.rows = report.rows.saturating_add(rows);
+        while report.rows < options.rows_max {
+            let left = options.rows_max - report.rows;
+            let rows = self.collect_step(options.margin, left).await?;
             if rows == 0 {
                 return Ok(report);
             }
-            if report.rows >= options.rows_max {
-                report.more = true;
-                return Ok(report);
-            }
+            report.rows = report.rows.saturating_add(rows);
         }
+        report.more = true;
+        Ok(report)
     }
 
-    /// One round: a step of each kind, each a turn of its own at the writer.
-    async fn collect_step(&self, margin: Ttl) -> Result<u64> {
-        let mut rows = self.housekeep(RemoveRetired { margin }).await?;
-        for statement in ENDED {
-            rows = rows.saturating_add(self.housekeep(RemoveEnded { statement, margin }).await?);
+    /// One turn at the writer: up to K rows of the first kind of which there are any.
+    async fn collect_step(&self, margin: Ttl, left: u64) -> Result<u64> {
+        let rows_max = i64::try_from(left).unwrap_or(i64::MAX).min(STEP_ROWS_MAX);
+        let retired = self.housekeep(RemoveRetired { margin, rows_max }).await?;
+        if retired > 0 {
+            return Ok(retired);
         }
-        let trimmed = self.collect_subscriptions(margin).await?;
-        let reclaimed = self.housekeep(Reclaim).await?;
-        debug_assert!(!is_full_step(reclaimed) || reclaimed > 0, "counted");
-        Ok(rows.saturating_add(trimmed).saturating_add(reclaimed))
+        for statement in ENDED {
+            let ended = self.housekeep(RemoveEnded { statement, margin, rows_max }).await?;
+            if ended > 0 {
+                return Ok(ended);
+            }
+        }
+        let trimmed = self.collect_subscriptions(margin, rows_max).await?;
+        if trimmed > 0 {
+            return Ok(trimmed);
+        }
+        self.housekeep(Reclaim { rows_max }).await
     }
 }

@@ -136,6 +136,21 @@ impl SqliteData {
         Ok((messages, matured))
     }
 
+    /// The row that a marker stands for: the queue's own place, or where a message moved in stands.
+    async fn row_of_marker(
+        &self,
+        queue: &QueueRef,
+        number: i64,
+        marker: MessageMarker,
+    ) -> Result<i64> {
+        let reader = &self.store.reader;
+        let id = MessageId::from(marker);
+        let row = reader.row_of_message(LIST, queue, number, id).await?;
+        // A place that no row can have lies behind the end; another incarnation's is no place here.
+        let own = id.incarnation() == queue.incarnation;
+        Ok(row.unwrap_or(if own { row_id_end(number) } else { row_id(number, 0) }))
+    }
+
     /// Where the next step goes on; `None`: the last one reached the end.
     async fn list_step_end(
         &self,
@@ -228,11 +243,7 @@ impl MessageController for SqliteData {
         let number = self.store.reader.number(LIST, queue).await?;
         let mut after = match options.marker {
             None => row_id(number, 0),
-            Some(marker) => {
-                let reader = &self.store.reader;
-                let row = reader.row_of_message(LIST, queue, number, marker.into()).await?;
-                row.unwrap_or(row_id(number, 0))
-            }
+            Some(marker) => self.row_of_marker(queue, number, marker).await?,
         };
         loop {
             let now = self.store.clock.now();

@@ -8,13 +8,12 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Row};
-use tokio::sync::Notify;
 use zaqar_core::{DriverInfo, OpenError};
 
 use crate::error::open_error;
 use crate::{OpenOptions, SqlDrivers};
 
-use super::checkpoint;
+use super::checkpoint::{self, Checkpoints};
 use super::config::SqliteConfig;
 use super::driver::{SqliteControl, SqliteData, Store};
 use super::heads::HeadCache;
@@ -67,16 +66,17 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         .connect_lazy_with(connect.pragma("query_only", "ON").pragma("cache_size", READER_CACHE));
 
     let intake = Arc::new(Intake::default());
-    let checkpoint_stop = Arc::new(Notify::new());
+    let checkpoints = Arc::new(Checkpoints::default());
     let writer = Writer {
         connection: writer,
         intake: Arc::clone(&intake),
         clock: Arc::clone(&options.clock),
         heads: HeadCache::default(),
+        checkpoints: Arc::clone(&checkpoints),
     };
     let tasks = vec![
         tokio::spawn(writer.run()),
-        tokio::spawn(checkpoint::run(checkpointer, Arc::clone(&checkpoint_stop))),
+        tokio::spawn(checkpoint::run(checkpointer, Arc::clone(&checkpoints))),
     ];
     let info = DriverInfo {
         name: "sqlite",
@@ -90,7 +90,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         clock: options.clock,
         info,
         safe,
-        checkpoint_stop,
+        checkpoints,
         tasks: Mutex::new(tasks),
     });
     Ok(SqlDrivers {

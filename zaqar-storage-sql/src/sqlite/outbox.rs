@@ -75,11 +75,11 @@ pub(crate) fn read_entry(
 
 /// Removes a step of entries that lie below every active cursor and have no retry left.
 pub(crate) async fn trim(step: &mut Step<'_>, number: i64) -> Result<(), sqlx::Error> {
-    trim_counted(step, number).await?;
+    trim_counted(step, number, STEP_ROWS_MAX).await?;
     Ok(())
 }
 
-async fn trim_counted(step: &mut Step<'_>, number: i64) -> Result<u64, sqlx::Error> {
+async fn trim_counted(step: &mut Step<'_>, number: i64, rows_max: i64) -> Result<u64, sqlx::Error> {
     let delete = sqlx::query(
         "DELETE FROM outbox WHERE id IN (SELECT o.id FROM outbox AS o INDEXED BY outbox_by_queue \
            WHERE o.queue = ?1 AND o.last < coalesce((SELECT min(cursor) FROM subscriptions \
@@ -91,13 +91,15 @@ async fn trim_counted(step: &mut Step<'_>, number: i64) -> Result<u64, sqlx::Err
     )
     .bind(number)
     .bind(step.now.as_millis())
-    .bind(STEP_ROWS_MAX);
+    .bind(rows_max);
     step.execute(delete).await
 }
 
 /// Trims the outboxes one after the other: a step of one queue at a time.
-#[derive(Debug, Default)]
-pub(crate) struct TrimAll;
+#[derive(Debug)]
+pub(crate) struct TrimAll {
+    pub(crate) rows_max: i64,
+}
 
 #[async_trait]
 impl Task for TrimAll {
@@ -112,7 +114,7 @@ impl Task for TrimAll {
              SELECT queue FROM q WHERE queue IS NOT NULL",
         );
         for row in step.rows(select).await? {
-            let trimmed = trim_counted(step, row.try_get(0)?).await?;
+            let trimmed = trim_counted(step, row.try_get(0)?, self.rows_max).await?;
             if trimmed > 0 {
                 return Ok(trimmed);
             }

@@ -54,10 +54,7 @@ struct NewRow<'p> {
 }
 
 /// Executes all posts of a batch: places first, then the rows of all of them together.
-pub(crate) async fn execute(
-    step: &mut Step<'_>,
-    posts: &mut [Box<Post>],
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn execute(step: &mut Step<'_>, posts: &mut [Post]) -> Result<(), sqlx::Error> {
     if posts.is_empty() {
         return Ok(());
     }
@@ -122,7 +119,7 @@ async fn place(step: &mut Step<'_>, post: &Post) -> Result<Placed, Failure> {
 
 async fn insert(
     step: &mut Step<'_>,
-    posts: &[Box<Post>],
+    posts: &[Post],
     firsts: &[Option<(Head, i64)>],
 ) -> Result<(), sqlx::Error> {
     let mut rows = Vec::new();

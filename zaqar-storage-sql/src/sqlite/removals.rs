@@ -94,7 +94,7 @@ impl Stored {
 /// Executes all deletes of a batch.
 pub(crate) async fn execute(
     step: &mut Step<'_>,
-    removals: &mut [Box<Removal>],
+    removals: &mut [Removal],
 ) -> Result<(), sqlx::Error> {
     if removals.is_empty() {
         return Ok(());

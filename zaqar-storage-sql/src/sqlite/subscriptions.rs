@@ -17,15 +17,14 @@ use super::posts::ttl_code;
 use super::reader::{check_head, failed};
 use super::rows::ttl;
 use super::step::Step;
-use super::sweep::is_full_step;
 use super::takes::STEP_ROWS_MAX;
 use super::task::Task;
 
-/// The columns of a subscription; [`subscription`] reads them.
+/// The columns of a subscription `s`; [`subscription`] reads them.
 macro_rules! subscription_columns {
     () => {
-        "number, subscriber, ttl, created, expires, options, confirmed, needs_confirmation, \
-         since, owner"
+        "s.number, s.subscriber, s.ttl, s.created, s.expires, s.options, s.confirmed, \
+         s.needs_confirmation, s.since, s.owner"
     };
 }
 pub(crate) use subscription_columns;
@@ -68,7 +67,7 @@ fn not_found(id: SubscriptionId) -> Failure {
 const SELECT_ONE: &str = concat!(
     "SELECT ",
     subscription_columns!(),
-    " FROM subscriptions WHERE queue = ? AND number = ? AND expires > ?"
+    " FROM subscriptions AS s WHERE queue = ? AND number = ? AND expires > ?"
 );
 
 async fn find(
@@ -93,7 +92,7 @@ async fn find_by_subscriber(
     let select = sqlx::query(concat!(
         "SELECT ",
         subscription_columns!(),
-        " FROM subscriptions WHERE queue = ? AND subscriber = ?"
+        " FROM subscriptions AS s WHERE queue = ? AND subscriber = ?"
     ))
     .bind(head.number)
     .bind(subscriber.to_owned());
@@ -364,6 +363,7 @@ impl Task for Remove {
 #[derive(Debug)]
 struct CollectEnded {
     margin: Ttl,
+    rows_max: i64,
 }
 
 #[async_trait]
@@ -377,7 +377,7 @@ impl Task for CollectEnded {
              WHERE expires <= ? LIMIT ?",
         )
         .bind(step.now.as_millis() - self.margin.as_millis())
-        .bind(STEP_ROWS_MAX / 10);
+        .bind(self.rows_max.min(STEP_ROWS_MAX / 10));
         let rows = step.rows(select).await?;
         for row in &rows {
             let number = row.try_get(0)?;
@@ -390,10 +390,12 @@ impl Task for CollectEnded {
 
 impl SqliteData {
     /// Collects ended subscriptions and what is left in outboxes.
-    pub(crate) async fn collect_subscriptions(&self, margin: Ttl) -> Result<u64> {
-        let rows = self.housekeep(CollectEnded { margin }).await?;
-        debug_assert!(!is_full_step(rows), "a tenth of a step");
-        Ok(rows.saturating_add(self.housekeep(super::outbox::TrimAll::default()).await?))
+    pub(crate) async fn collect_subscriptions(&self, margin: Ttl, rows_max: i64) -> Result<u64> {
+        let ended = self.housekeep(CollectEnded { margin, rows_max }).await?;
+        if ended > 0 {
+            return Ok(ended);
+        }
+        self.housekeep(super::outbox::TrimAll { rows_max }).await
     }
 
     async fn read_one(
@@ -432,7 +434,7 @@ impl SubscriptionController for SqliteData {
         let select = sqlx::query(concat!(
             "SELECT 0, ",
             subscription_columns!(),
-            " FROM subscriptions WHERE queue = ? AND number > ? AND expires > ? \
+            " FROM subscriptions AS s WHERE queue = ? AND number > ? AND expires > ? \
              ORDER BY number LIMIT ?",
             check_head!()
         ))
@@ -454,7 +456,7 @@ impl SubscriptionController for SqliteData {
         let select = sqlx::query(concat!(
             "SELECT 0, ",
             subscription_columns!(),
-            " FROM subscriptions WHERE queue = ? AND number = ? AND expires > ?",
+            " FROM subscriptions AS s WHERE queue = ? AND number = ? AND expires > ?",
             check_head!()
         ))
         .bind(number)
@@ -475,7 +477,7 @@ impl SubscriptionController for SqliteData {
         let select = sqlx::query(concat!(
             "SELECT 0, ",
             subscription_columns!(),
-            " FROM subscriptions WHERE queue = ? AND subscriber = ? AND expires > ?",
+            " FROM subscriptions AS s WHERE queue = ? AND subscriber = ? AND expires > ?",
             check_head!()
         ))
         .bind(number)

@@ -123,6 +123,6 @@ impl SqliteData {
 }
 
 /// Whether a step did as much as it may, so that there may be more.
-pub(crate) fn is_full_step(rows: u64) -> bool {
+fn is_full_step(rows: u64) -> bool {
     rows >= STEP_ROWS_MAX.unsigned_abs()
 }

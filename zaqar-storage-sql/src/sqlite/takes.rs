@@ -71,11 +71,11 @@ impl Take {
     }
 
     /// Answers; gives back what nobody waits for any more, and goes on with what is unfinished.
-    pub(crate) fn settle(mut self: Box<Self>, intake: &Intake) {
+    pub(crate) fn settle(mut self, intake: &Intake) {
         match std::mem::take(&mut self.outcome) {
             Outcome::Unfinished => {
                 let lane = Some(self.queue.key.project.clone());
-                intake.push_back(lane, Operation::Take(self));
+                intake.push_back(lane, Operation::Take(Box::new(self)));
             }
             Outcome::Refused(error) => self.answer_error(error),
             Outcome::Took(messages, parked) => match self.taker {
@@ -124,10 +124,7 @@ fn release(intake: &Intake, queue: QueueRef, id: ClaimId) {
 }
 
 /// Executes all claims and pops of a batch, queue by queue.
-pub(crate) async fn execute(
-    step: &mut Step<'_>,
-    takes: &mut [Box<Take>],
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn execute(step: &mut Step<'_>, takes: &mut [Take]) -> Result<(), sqlx::Error> {
     let mut served = vec![false; takes.len()];
     for first in 0..takes.len() {
         if served.get(first).copied().unwrap_or(true) {
@@ -138,7 +135,7 @@ pub(crate) async fn execute(
         for (take, served) in takes.iter_mut().zip(&mut served) {
             if Some(&take.queue) == queue.as_ref() {
                 *served = true;
-                group.push(take.as_mut());
+                group.push(take);
             }
         }
         if let Some(queue) = queue {

@@ -14,6 +14,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use zaqar_core::{Clock, Effect};
 
+use super::checkpoint::Checkpoints;
 use super::heads::HeadCache;
 use super::intake::{Intake, Operation};
 use super::posts::{self, Post};
@@ -28,6 +29,7 @@ pub(crate) struct Writer {
     pub(crate) intake: Arc<Intake>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) heads: HeadCache,
+    pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 /// Where an attempt at a batch failed.
@@ -43,9 +45,9 @@ enum Failed {
 /// A batch, sorted by kind. Callers wait in parallel, so any order among them is a true one.
 #[derive(Default)]
 struct Batch {
-    posts: Vec<Box<Post>>,
-    takes: Vec<Box<Take>>,
-    removals: Vec<Box<Removal>>,
+    posts: Vec<Post>,
+    takes: Vec<Take>,
+    removals: Vec<Removal>,
     tasks: Vec<Box<dyn WaitingTask>>,
 }
 
@@ -61,6 +63,7 @@ impl Writer {
                 }
             }
             self.serve(batch).await;
+            self.checkpoints.help(&mut self.connection).await;
         }
         let closing = sqlx::Connection::close(self.connection).await;
         if let Err(error) = closing {
@@ -136,9 +139,9 @@ async fn begin(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
 impl Batch {
     fn add(&mut self, operation: Operation) {
         match operation {
-            Operation::Post(post) => self.posts.push(post),
-            Operation::Take(take) => self.takes.push(take),
-            Operation::Removal(removal) => self.removals.push(removal),
+            Operation::Post(post) => self.posts.push(*post),
+            Operation::Take(take) => self.takes.push(*take),
+            Operation::Removal(removal) => self.removals.push(*removal),
             Operation::Task(task) => self.tasks.push(task),
         }
     }
@@ -157,9 +160,10 @@ impl Batch {
     }
 
     fn split(self) -> impl Iterator<Item = Batch> {
-        let posts = self.posts.into_iter().map(Operation::Post);
-        let takes = self.takes.into_iter().map(Operation::Take);
-        let removals = self.removals.into_iter().map(Operation::Removal);
+        let posts = self.posts.into_iter().map(|post| Operation::Post(Box::new(post)));
+        let takes = self.takes.into_iter().map(|take| Operation::Take(Box::new(take)));
+        let removals =
+            self.removals.into_iter().map(|removal| Operation::Removal(Box::new(removal)));
         let tasks = self.tasks.into_iter().map(Operation::Task);
         posts.chain(takes).chain(removals).chain(tasks).map(|operation| {
             let mut batch = Batch::default();
