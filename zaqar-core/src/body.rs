@@ -35,6 +35,12 @@ impl Body {
         &self.0
     }
 
+    /// The text, shared: no copy is made.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {

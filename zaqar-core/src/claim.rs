@@ -92,18 +92,106 @@ pub trait ClaimController: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// A message that would expire before the claim ends lives until the claim's end plus grace and
     /// shows `ttl + grace` as its ttl; one that lives longer is left as it is.
+    ///
+    /// # Guarantees
+    /// G5: on `Ok` no other claim, pop or default listing returns these messages before the claim's
+    /// end or release. G7: each one's count is one higher. Oldest first. G8: lives are extended,
+    /// never shortened. G10: what was parked is recorded as on its way.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Overloaded` — not begun.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or claimed whole; a claim whose caller left before the answer is released at
+    /// once.
+    ///
+    /// # Idempotence
+    /// Safe, by the claim's id: the repeat returns what the claim still holds.
+    ///
+    /// # Implementors
+    /// Release and retire what is due, up to K each, then take: messages claimed, delayed or
+    /// expired ahead are met once, not by every claim. One that finds nothing writes nothing.
+    /// O(limit).
+    ///
+    /// # Conformance
+    /// `life.claim.*`, `claim.create.*`, `dead_letter.park.*`, `claim.depth.*`.
     async fn claim_create(&self, queue: &QueueRef, options: CreateClaim) -> Result<Claimed>;
 
     /// Reads a live claim and its messages, in queue order. `ClaimNotFound` if it is over, released,
     /// or all its messages are gone.
+    ///
+    /// # Guarantees
+    /// On `Ok` the claim was live at the moment of the read, and these are what it held.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `ClaimNotFound` — unknown, over, released, or all its messages are gone.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(messages of the claim).
+    ///
+    /// # Conformance
+    /// `claim.create.*`, `claim.get.*`, `isolation.ids.*`, `life.claim.*`.
     async fn claim_get(&self, queue: &QueueRef, id: ClaimId) -> Result<(Claim, Vec<Message>)>;
 
     /// Starts the claim's time anew with `ttl`, extending its messages' lives as a new claim would.
     /// Their claim count stays. `ClaimNotFound` as for [`Self::claim_get`].
+    ///
+    /// # Guarantees
+    /// G6: on `Ok` the claim was live in the step that renewed it. G7: the count of claims stays.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `ClaimNotFound` — as for [`Self::claim_get`]; nothing was renewed.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe: the time starts at the latest call.
+    ///
+    /// # Implementors
+    /// Renew only what the claim holds at this moment: a message that another claim took since must
+    /// not be taken back. O(messages of the claim).
+    ///
+    /// # Conformance
+    /// `claim.create.*`, `claim.get.*`, `life.renewal.*`, `cancel.claim.*`.
     async fn claim_update(&self, queue: &QueueRef, id: ClaimId, ttl: Ttl, grace: Ttl)
     -> Result<()>;
 
     /// Releases what the claim still holds: claimable at once, count and life kept. Silent if the
     /// claim is not there or over.
+    ///
+    /// # Guarantees
+    /// G7: on `Ok` what the claim held is claimable; counts and lives are kept.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Write conditional on the present owner: a late release must not free another claim's
+    /// message, nor bring back a deleted one. O(messages of the claim).
+    ///
+    /// # Conformance
+    /// `claim.delete.*`, `claim.get.*`, `delete.single.*`, `isolation.ids.*`.
     async fn claim_delete(&self, queue: &QueueRef, id: ClaimId) -> Result<()>;
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::flavor::FlavorController;
 use crate::head::QueueHeadController;
 use crate::limits::ROWS_PER_STEP_MAX;
-use crate::message::MessageController;
+use crate::message_controller::MessageController;
 use crate::outbox::OutboxController;
 use crate::pool::PoolController;
 use crate::queue::QueueController;

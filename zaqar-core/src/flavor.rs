@@ -22,12 +22,68 @@ pub struct Flavor {
 #[async_trait]
 pub trait FlavorController: std::fmt::Debug + Send + Sync + 'static {
     /// Stores a flavor, replacing one of the same project and name.
+    ///
+    /// # Guarantees
+    /// On `Ok` the flavor is stored as given.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Flavors of two projects may share a name (G12). O(1).
+    ///
+    /// # Conformance
+    /// `flavor.put.*`.
     async fn flavor_put(&self, flavor: Flavor) -> Result<()>;
 
     /// Reads a flavor.
+    ///
+    /// # Guarantees
+    /// G12: the flavor of this project as last stored.
+    ///
+    /// # Errors
+    /// - `FlavorNotFound`.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(1).
+    ///
+    /// # Conformance
+    /// `flavor.get.*`, `flavor.put.*`, `reopen.pools.*`.
     async fn flavor_get(&self, project: &ProjectId, name: &FlavorName) -> Result<Flavor>;
 
     /// Lists a project's flavors, ascending by name.
+    ///
+    /// # Guarantees
+    /// G12: this project's flavors, strictly after the marker.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(page).
+    ///
+    /// # Conformance
+    /// `flavor.list.*`.
     async fn flavor_list(
         &self,
         project: &ProjectId,
@@ -36,6 +92,26 @@ pub trait FlavorController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Page<Flavor, FlavorName>>;
 
     /// Replaces the capabilities of a flavor; `FlavorNotFound` if it is not there.
+    ///
+    /// # Guarantees
+    /// On `Ok` the capabilities are stored.
+    ///
+    /// # Errors
+    /// - `FlavorNotFound`.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// O(1).
+    ///
+    /// # Conformance
+    /// `flavor.get.*`, `flavor.update.*`.
     async fn flavor_update(
         &self,
         project: &ProjectId,
@@ -44,8 +120,46 @@ pub trait FlavorController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Removes a flavor; silent if it is not there.
+    ///
+    /// # Guarantees
+    /// On `Ok` the project has no such flavor.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// O(1).
+    ///
+    /// # Conformance
+    /// `flavor.get.*`, `flavor.update.*`.
     async fn flavor_delete(&self, project: &ProjectId, name: &FlavorName) -> Result<()>;
 
     /// Removes all flavors of all projects.
+    ///
+    /// # Guarantees
+    /// On `Ok` there is no flavor.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// O(flavors).
+    ///
+    /// # Conformance
+    /// `flavor.update.*`.
     async fn flavor_delete_all(&self) -> Result<()>;
 }

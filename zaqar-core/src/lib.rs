@@ -1,8 +1,8 @@
 //! Domain types, storage traits, errors and the clock of a Zaqar message service.
 //!
 //! This crate does no I/O, starts no task, and names no backend. An application holds two handles,
-//! a [`ControlDriver`](driver::ControlDriver) (what exists, and where) and a
-//! [`DataDriver`](driver::DataDriver) (messages, claims, subscriptions); a driver crate implements
+//! a [`ControlDriver`] (what exists, and where) and a
+//! [`DataDriver`] (messages, claims, subscriptions); a driver crate implements
 //! both over its backend and proves with `zaqar-conformance` that it keeps the promise:
 //! **a message that was accepted is never lost before its TTL ends.**
 //!
@@ -23,6 +23,7 @@ pub mod head;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod message_controller;
 pub mod outbox;
 pub mod page;
 pub mod pool;
@@ -43,9 +44,10 @@ pub use ids::{
     MessageMarker, PoolName, ProjectId, QueueName, SubscriptionId,
 };
 pub use message::{
-    ListMessages, Message, MessageController, MessageEdge, MovedMessage, NewMessage, PostKey,
-    PostMessages, Posted, QueueEnd, QueueStats,
+    ListMessages, Message, MessageEdge, MovedMessage, NewMessage, PostKey, PostMessages, Posted,
+    QueueEnd, QueueStats,
 };
+pub use message_controller::MessageController;
 pub use outbox::{
     Delivery, DeliveryOutcome, ExhaustedDelivery, LeaseDeliveries, OutboxBacklog, OutboxController,
     OutboxMessage, Transfer,

@@ -1,13 +1,11 @@
-//! Messages: posting, reading, deleting.
-
-use async_trait::async_trait;
+//! Messages: what is posted, what is stored, and the options of the operations on them.
+//!
+//! The operations are in [`message_controller`](crate::message_controller).
 
 use crate::body::Body;
 use crate::clock::{Timestamp, Ttl};
-use crate::error::Result;
 use crate::ids::{ClaimId, ClientId, IdempotencyKey, MessageId, MessageMarker};
-use crate::page::{Page, PageLimit};
-use crate::queue::{Created, QueueRef};
+use crate::page::PageLimit;
 
 /// A message to be posted.
 #[derive(Debug, Clone)]
@@ -55,7 +53,7 @@ pub struct PostKey {
     pub keep: Ttl,
 }
 
-/// Options of [`MessageController::message_post`].
+/// Options of [`message_post`](crate::MessageController::message_post).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct PostMessages {
@@ -119,7 +117,7 @@ pub struct Message {
     pub checksum: Option<String>,
 }
 
-/// Options of [`MessageController::message_list`].
+/// Options of [`message_list`](crate::MessageController::message_list).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ListMessages {
@@ -234,76 +232,4 @@ pub struct MovedMessage {
     pub posted_at: Timestamp,
     /// Checksum of the body, if one was stored.
     pub checksum: Option<String>,
-}
-
-/// Messages of one data store.
-///
-/// All operations refuse a closed or moved incarnation with `QueueGone` or `QueueMoved`, effect
-/// `None`. A message is *live* from its post until it expires or is removed; *claimed* while a
-/// claim whose time has not ended holds it (the end itself is no longer within); *delayed* until
-/// its delay ends; *claimable* when it is live and neither.
-#[async_trait]
-pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
-    /// Stores all of `messages`, or none, at the tail of the queue.
-    async fn message_post(
-        &self,
-        queue: &QueueRef,
-        messages: Vec<NewMessage>,
-        options: PostMessages,
-    ) -> Result<Posted>;
-
-    /// Reads one page in queue order.
-    async fn message_list(
-        &self,
-        queue: &QueueRef,
-        options: ListMessages,
-    ) -> Result<Page<Message, MessageMarker>>;
-
-    /// Reads the first or last live message, claimed and delayed ones included; `None` if there is
-    /// none.
-    async fn message_first(&self, queue: &QueueRef, end: QueueEnd) -> Result<Option<Message>>;
-
-    /// Reads one live message by id, claimed, delayed or parked ones included.
-    async fn message_get(&self, queue: &QueueRef, id: MessageId) -> Result<Message>;
-
-    /// Reads live messages by id, in the order asked; what is not there is left out, a repeated id
-    /// is answered once.
-    async fn message_bulk_get(&self, queue: &QueueRef, ids: &[MessageId]) -> Result<Vec<Message>>;
-
-    /// Removes one message: a free one if `claim` is `None`, else one that is under that live
-    /// claim. Silent if it is not there.
-    async fn message_delete(
-        &self,
-        queue: &QueueRef,
-        id: MessageId,
-        claim: Option<ClaimId>,
-    ) -> Result<()>;
-
-    /// Removes messages by id, all or none. Without `claims` claimed ones go too; with, each
-    /// message that is there must be under one of these live claims. What is not there is skipped;
-    /// so is a parked message, which belongs to the dead-letter queue already.
-    async fn message_bulk_delete(
-        &self,
-        queue: &QueueRef,
-        ids: &[MessageId],
-        claims: Option<&[ClaimId]>,
-    ) -> Result<()>;
-
-    /// Removes and returns up to `limit` claimable messages, oldest first: at most once (G14).
-    async fn message_pop(&self, queue: &QueueRef, limit: PageLimit) -> Result<Vec<Message>>;
-
-    /// Removes every message posted so far, claimed, delayed and parked ones too; answers at once
-    /// and leaves the rest to `gc`.
-    async fn message_purge(&self, queue: &QueueRef) -> Result<()>;
-
-    /// Counts the live messages, exactly, as of at most a second ago.
-    async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats>;
-
-    /// Puts a message that comes from another queue at the tail, unless one of that id is or was
-    /// put here by an earlier call (G10). Returns its position here.
-    async fn message_insert_moved(
-        &self,
-        queue: &QueueRef,
-        message: MovedMessage,
-    ) -> Result<Created<MessageMarker>>;
 }

@@ -160,12 +160,55 @@ pub trait OutboxController: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// A subscription is under at most one live lease. When a lease ends without completion, the
     /// same messages are handed out again.
+    ///
+    /// # Guarantees
+    /// G13: on `Ok` nobody else is handed these subscriptions' work before the lease ends; new
+    /// messages come in queue order.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Work may be leased to nobody; it is handed out again when the lease ends.
+    ///
+    /// # Idempotence
+    /// Another call leases other work.
+    ///
+    /// # Implementors
+    /// Lease and read in one step; only confirmed-enough, live subscriptions, and those of another
+    /// owner never. O(subscriptions and messages returned).
+    ///
+    /// # Conformance
+    /// `outbox.deliver.*`, `outbox.since.*`, `delivery.complete.*`, `delivery.lease.*`.
     async fn delivery_lease(&self, options: LeaseDeliveries) -> Result<Vec<Delivery>>;
 
     /// Records what became of leased messages and moves the cursor past them; `LeaseLost` if the
     /// lease is over or another's, and nothing is recorded. With `release` the lease ends.
     ///
     /// Outcomes cover a prefix of the new messages; what is not mentioned is handed out again.
+    ///
+    /// # Guarantees
+    /// G13: on `Ok` every outcome is recorded and the cursor is past what was told; a message left
+    /// out is handed out again.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `LeaseLost` — the lease is over or another's; nothing was recorded.
+    /// - `Invalid` — the outcomes leave a gap among the new messages.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe under the same lease: what is recorded stays as it is.
+    ///
+    /// # Implementors
+    /// Compare the lease in the step that records (G6). O(outcomes).
+    ///
+    /// # Conformance
+    /// `delivery.complete.*`, `delivery.retry.*`, `outbox.deliver.*`, `cancel.delivery.*`.
     async fn delivery_complete(
         &self,
         delivery: &Delivery,
@@ -174,9 +217,49 @@ pub trait OutboxController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Prolongs a lease on a subscription by `ttl` from now; `LeaseLost` if it is over.
+    ///
+    /// # Guarantees
+    /// On `Ok` the lease lasts `ttl` from now.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `LeaseLost` — it is over or another's.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// O(1).
+    ///
+    /// # Conformance
+    /// `delivery.complete.*`, `delivery.renew.*`.
     async fn delivery_renew(&self, delivery: &Delivery, ttl: Ttl) -> Result<()>;
 
     /// Lists deliveries of a queue that were given up, ascending by number.
+    ///
+    /// # Guarantees
+    /// On `Ok` every delivery that was given up and is still kept, strictly after the marker.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(page).
+    ///
+    /// # Conformance
+    /// `delivery.exhausted.*`, `reopen.outbox.*`.
     async fn delivery_list_exhausted(
         &self,
         queue: &QueueRef,
@@ -185,6 +268,26 @@ pub trait OutboxController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Page<ExhaustedDelivery, u64>>;
 
     /// Leases dead letters on their way, of one queue or of all, that nobody else holds.
+    ///
+    /// # Guarantees
+    /// G10: on `Ok` nobody else is handed these transfers before the lease ends; each message stays
+    /// parked in its source.
+    ///
+    /// # Errors
+    /// - `QueueGone` — a named queue is closed.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Transfers may be leased to nobody; they are handed out again when the lease ends.
+    ///
+    /// # Idempotence
+    /// Another call leases other transfers.
+    ///
+    /// # Implementors
+    /// Lease and read in one step. O(limit).
+    ///
+    /// # Conformance
+    /// `dead_letter.way.*`, `dead_letter.transfer.*`, `cancel.transfer.*`, `dead_letter.close.*`.
     async fn transfer_lease(
         &self,
         queue: Option<&QueueRef>,
@@ -195,8 +298,47 @@ pub trait OutboxController: std::fmt::Debug + Send + Sync + 'static {
 
     /// Removes the parked source, provided that this lease still holds it: the target has the
     /// message. Repeating it is silent; `LeaseLost` if another lease took the transfer over.
+    ///
+    /// # Guarantees
+    /// G10: on `Ok` the source does not hold the message.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `LeaseLost` — another lease took the transfer over; the source still holds it.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Conditional on the lease, in one step. O(1).
+    ///
+    /// # Conformance
+    /// `dead_letter.way.*`, `dead_letter.complete.*`, `cancel.transfer.*`, `reopen.transfers.*`.
     async fn transfer_complete(&self, transfer: &Transfer) -> Result<()>;
 
     /// Counts what waits.
+    ///
+    /// # Guarantees
+    /// Counts at some moment during the call.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(records) at worst; for metrics.
+    ///
+    /// # Conformance
+    /// `delivery.trim.*`, `dead_letter.purge.*`, `dead_letter.way.*`, `delivery.exhausted.*`.
     async fn outbox_backlog(&self) -> Result<OutboxBacklog>;
 }

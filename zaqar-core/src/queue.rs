@@ -214,11 +214,53 @@ impl ListQueues {
 #[async_trait]
 pub trait QueueController: std::fmt::Debug + Send + Sync + 'static {
     /// Hands out an incarnation that was never handed out before (G11).
+    ///
+    /// # Guarantees
+    /// G11: on `Ok` the number was never returned before and never will be, by any handle, across
+    /// restarts.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// A number may be used up; gaps are harmless.
+    ///
+    /// # Idempotence
+    /// Each call returns another number.
+    ///
+    /// # Implementors
+    /// Persist the counter before the number is returned; a number that is lost is fine, one that
+    /// is repeated is not. O(1).
+    ///
+    /// # Conformance
+    /// `incarnation.recreate.*`, `queue.incarnation.*`, `reopen.records.*`.
     async fn queue_allocate_incarnation(&self) -> Result<Incarnation>;
 
     /// Inserts an active record under `queue` unless the name is taken, also by a `Deleting` one.
     ///
     /// `Existing` returns the record that holds the name, its metadata as it was.
+    ///
+    /// # Guarantees
+    /// On `Ok(New)` the record is stored and every handle finds it; on `Ok(Existing)` nothing was
+    /// changed.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe: a repeat finds the record that the first call made, as `Existing` with the same
+    /// incarnation.
+    ///
+    /// # Implementors
+    /// One atomic insert-if-absent on (project, kind, name); a `Deleting` record still holds its
+    /// name. O(1).
+    ///
+    /// # Conformance
+    /// `queue.create.*`, `cancel.head.*`, `queue.delete.*`, `queue.kind.*`.
     async fn queue_insert(
         &self,
         queue: &QueueRef,
@@ -226,10 +268,50 @@ pub trait QueueController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Created<QueueRecord>>;
 
     /// Reads the record under a name in whatever state it is; `None` if there is none.
+    ///
+    /// # Guarantees
+    /// On `Ok` the record is as some handle last stored it; a write that was acknowledged before
+    /// the call is seen.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// Names compare bytewise. O(1).
+    ///
+    /// # Conformance
+    /// `queue.metadata.*`, `queue.create.*`, `queue.delete.*`, `queue.find.*`.
     async fn queue_find(&self, key: &QueueKey) -> Result<Option<QueueRecord>>;
 
     /// Replaces the metadata as a whole, provided that incarnation and `revision` are still the
     /// stored ones; returns the new record.
+    ///
+    /// # Guarantees
+    /// On `Ok` the metadata is stored as given, keys in their order, and `revision` is one higher.
+    ///
+    /// # Errors
+    /// - `QueueNotFound` — no active record of that incarnation.
+    /// - `QueueChanged` — the revision is not the stored one; read again.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Not safe as it is: the repeat of a call that succeeded is `QueueChanged`.
+    ///
+    /// # Implementors
+    /// Compare and replace in one step, or two patches lose one of them. O(size of the metadata).
+    ///
+    /// # Conformance
+    /// `queue.metadata.*`, `cancel.head.*`, `queue.delete.*`.
     async fn queue_set_metadata(
         &self,
         queue: &QueueRef,
@@ -238,12 +320,70 @@ pub trait QueueController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<QueueRecord>;
 
     /// Marks the record `Deleting` if it is of that incarnation; silent if there is none.
+    ///
+    /// # Guarantees
+    /// G11: on `Ok` no listing, count or insert treats a record of that incarnation as active.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Conditional on the incarnation: a later life of the name is untouched. O(1).
+    ///
+    /// # Conformance
+    /// `queue.delete.*`.
     async fn queue_mark_deleting(&self, queue: &QueueRef) -> Result<()>;
 
     /// Removes the record if it is of that incarnation and `Deleting`; silent otherwise.
+    ///
+    /// # Guarantees
+    /// G11: on `Ok` no `Deleting` record of that incarnation is left; an active one, and other
+    /// incarnations, are untouched.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Conditional on incarnation and state in one step. O(1).
+    ///
+    /// # Conformance
+    /// `queue.delete.*`, `queue.kind.*`.
     async fn queue_remove(&self, queue: &QueueRef) -> Result<()>;
 
     /// Lists a project's active queues (or topics), ascending by name in byte order.
+    ///
+    /// # Guarantees
+    /// G12: only this project's records of this kind. Strictly after the marker, which need not
+    /// exist; every filter applies before the limit, so a page is empty only at the end.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// `name_contains` is literal text, never a pattern. O(records examined); bounded steps.
+    ///
+    /// # Conformance
+    /// `queue.list.*`, `queue.delete.*`, `queue.kind.*`, `reopen.records.*`.
     async fn queue_list(
         &self,
         project: &ProjectId,
@@ -252,10 +392,46 @@ pub trait QueueController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Page<QueueRecord, QueueName>>;
 
     /// Counts a project's active queues (or topics).
+    ///
+    /// # Guarantees
+    /// G12: exact, active records of this project and kind alone.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(records of the project) at worst.
+    ///
+    /// # Conformance
+    /// `queue.delete.*`, `queue.kind.*`, `queue.list.*`.
     async fn queue_count(&self, project: &ProjectId, kind: QueueKind) -> Result<u64>;
 
     /// Returns up to `limit` records that are `Deleting`, of all projects: deletions that a crash
     /// interrupted.
+    ///
+    /// # Guarantees
+    /// On `Ok` every record that is `Deleting` is there, up to the limit.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// Must not walk the active records: it is called every few seconds. O(limit).
+    ///
+    /// # Conformance
+    /// `queue.delete.*`, `reopen.records.*`.
     async fn queue_list_deleting(&self, limit: PageLimit) -> Result<Vec<QueueRecord>>;
 }
 

@@ -126,6 +126,27 @@ impl UpdateSubscription {
 pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
     /// Makes a subscription, unconfirmed, that gets what is posted from now on, or finds the live
     /// one of the same subscriber, which is left as it is.
+    ///
+    /// # Guarantees
+    /// G13: on `Ok(New)` every message posted after the call is in its outbox, if it is active.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe: the repeat is `Existing`.
+    ///
+    /// # Implementors
+    /// Head and subscription in one step. A subscription that has ended does not block its
+    /// subscriber. O(1).
+    ///
+    /// # Conformance
+    /// `subscription.create.*`, `cancel.subscription.*`, `head.get.*`, `outbox.since.*`.
     async fn subscription_create(
         &self,
         queue: &QueueRef,
@@ -133,6 +154,26 @@ pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Created<Subscription>>;
 
     /// Lists live subscriptions, ascending by id.
+    ///
+    /// # Guarantees
+    /// G12: live subscriptions of this incarnation alone, ascending by id, strictly after the
+    /// marker.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(page).
+    ///
+    /// # Conformance
+    /// `incarnation.recreate.*`, `isolation.ids.*`, `purge.message.*`, `refusal.subscriptions`.
     async fn subscription_list(
         &self,
         queue: &QueueRef,
@@ -141,9 +182,49 @@ pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Page<Subscription, SubscriptionId>>;
 
     /// Reads a live subscription; another queue's id is `SubscriptionNotFound`.
+    ///
+    /// # Guarantees
+    /// G12: the subscription as last stored.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `SubscriptionNotFound` — unknown, over, or another queue's.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(1).
+    ///
+    /// # Conformance
+    /// `subscription.get.*`, `incarnation.recreate.*`, `isolation.ids.*`, `reopen.outbox.*`.
     async fn subscription_get(&self, queue: &QueueRef, id: SubscriptionId) -> Result<Subscription>;
 
     /// Reads the live subscription of a subscriber, if there is one.
+    ///
+    /// # Guarantees
+    /// As for [`Self::subscription_get`], by subscriber, bytewise.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// O(1).
+    ///
+    /// # Conformance
+    /// `subscription.create.*`, `incarnation.recreate.*`, `isolation.ids.*`,
+    /// `subscription.delete.*`.
     async fn subscription_find(
         &self,
         queue: &QueueRef,
@@ -151,6 +232,29 @@ pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Subscription>>;
 
     /// Changes a live subscription. `SubscriptionExists` if another one has the new subscriber.
+    ///
+    /// # Guarantees
+    /// On `Ok` all changes are stored together. Another subscriber starts unconfirmed and gets
+    /// nothing older.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `SubscriptionNotFound` — unknown, over, or another queue's.
+    /// - `SubscriptionExists` — a live one has the new subscriber.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// All or nothing; drop the retries of the former address. O(1).
+    ///
+    /// # Conformance
+    /// `subscription.update.*`, `subscription.expiry.*`, `subscription.get.*`, `isolation.ids.*`.
     async fn subscription_update(
         &self,
         queue: &QueueRef,
@@ -159,6 +263,27 @@ pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Sets or clears the confirmation. One that becomes active gets what is posted from now on.
+    ///
+    /// # Guarantees
+    /// On `Ok` the flag is stored; what becomes active gets what is posted from now on.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `SubscriptionNotFound` — unknown, over, or another queue's.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Head and subscription in one step. O(1).
+    ///
+    /// # Conformance
+    /// `outbox.since.*`, `subscription.get.*`, `cancel.subscription.*`, `isolation.ids.*`.
     async fn subscription_confirm(
         &self,
         queue: &QueueRef,
@@ -167,8 +292,48 @@ pub trait SubscriptionController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Removes a subscription and what was still to be delivered to it. Silent if it is not there.
+    ///
+    /// # Guarantees
+    /// On `Ok` nothing more is handed out for it.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// With its retries, in one step. O(retries).
+    ///
+    /// # Conformance
+    /// `subscription.get.*`, `cancel.subscription.*`, `delivery.trim.*`, `isolation.ids.*`.
     async fn subscription_delete(&self, queue: &QueueRef, id: SubscriptionId) -> Result<()>;
 
     /// Removes every subscription of the queue.
+    ///
+    /// # Guarantees
+    /// On `Ok` the queue has no subscription left.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// O(subscriptions).
+    ///
+    /// # Conformance
+    /// `isolation.ids.*`, `outbox.end.*`, `subscription.purge.*`.
     async fn subscription_purge(&self, queue: &QueueRef) -> Result<()>;
 }
