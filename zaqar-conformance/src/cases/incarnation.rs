@@ -211,6 +211,7 @@ async fn posts_racing_a_delete_are_never_orphaned(ctx: &Context) -> CaseResult {
     let other = ctx.second_handle().await?;
     let mut queue = ctx.queue("raced").await?;
     for round in 0..25 {
+        let before = ctx.list_all(&queue).await?.len();
         let poster = {
             let (node, queue) = (other.drivers(), queue.clone());
             tokio::spawn(async move {
@@ -227,7 +228,7 @@ async fn posts_racing_a_delete_are_never_orphaned(ctx: &Context) -> CaseResult {
             })
         };
         // The delete comes while posts are under way: at least one was acknowledged.
-        while ctx.list_all(&queue).await?.is_empty() {
+        while ctx.list_all(&queue).await?.len() == before {
             tokio::task::yield_now().await;
         }
         let new = recreate(ctx, &queue).await?;

@@ -308,7 +308,7 @@ async fn filters_combine(ctx: &Context) -> CaseResult {
         let shown = |number: &usize| {
             (!hide || number % 2 == 1)
                 && (with_claimed || !wanted.contains(number))
-                && (with_delayed || number % 3 != 0)
+                && (with_delayed || !number.is_multiple_of(3))
         };
         let options = ListMessages::new()
             .limit(limit(3)?)
