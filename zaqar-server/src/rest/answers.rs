@@ -1,8 +1,14 @@
 //! Successful answers.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use hyper::body::Frame;
 
 use super::errors::Failure;
 
@@ -62,7 +68,7 @@ impl Answer {
     }
 
     /// The response.
-    pub(crate) fn into_response(self) -> Response<axum::body::Body> {
+    pub(crate) fn into_response(self) -> Response<Body> {
         respond(self.status, self.content_type, self.headers, self.body)
     }
 }
@@ -73,15 +79,37 @@ pub(crate) fn respond(
     content_type: HeaderValue,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
-) -> Response<axum::body::Body> {
-    let length = body.len();
-    let mut response = Response::new(axum::body::Body::from(body));
+) -> Response<Body> {
+    let mut response = if status == StatusCode::NO_CONTENT {
+        Response::new(Body::new(NoContent))
+    } else {
+        let length = body.len();
+        let mut response = Response::new(Body::from(body));
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response
+    };
     *response.status_mut() = status;
-    let map = response.headers_mut();
-    if status != StatusCode::NO_CONTENT {
-        map.insert(CONTENT_TYPE, content_type);
-        map.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    map.extend(headers);
+    response.headers_mut().extend(headers);
     response
+}
+
+/// The body of a 204. It tells no length, because the router would write one into the head, which
+/// HTTP forbids.
+struct NoContent;
+
+impl HttpBody for NoContent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
 }

@@ -16,10 +16,8 @@ use super::routes::Call;
 pub(crate) async fn delete(call: &Call<'_>, key: &QueueKey, _: &mut Payload) -> Outcome {
     let Ok(id) = call.id.parse::<MessageId>() else { return Ok(Answer::no_content()) };
     let query = call.query();
-    let claim = query.last("claim_id").map(str::parse::<ClaimId>).transpose().map_err(|_| {
-        let text = "The specified claim does not exist or has expired.";
-        Failure::new(StatusCode::BAD_REQUEST, UNDELETABLE, text)
-    })?;
+    let claim = query.last("claim_id").map(str::parse::<ClaimId>).transpose();
+    let claim = claim.map_err(|_| no_such_claim())?;
     let operation = Operation::write(key, "Message could not be deleted.");
     call.engine().message_delete(key, id, claim).await.map_err(|e| operation.failed(e))?;
     Ok(Answer::no_content())
@@ -56,16 +54,26 @@ async fn by_ids(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
             "ids parameter should have at least 1 and not greater than {max} values."
         )));
     }
-    // A claim id that can be none holds nothing, so naming it must not open what it does not hold.
-    let claims: Option<Vec<ClaimId>> = call
-        .config()
-        .message_delete_with_claim_id
-        .then(|| query.list("claim_ids").filter_map(|text| text.parse().ok()).collect());
+    let claims =
+        if call.config().message_delete_with_claim_id { Some(claim_ids(query)?) } else { None };
     let operation = Operation::write(key, "Messages could not be deleted.");
     let ids = message_ids(asked.into_iter());
     let removed = call.engine().message_bulk_delete(key, &ids, claims.as_deref());
     removed.await.map_err(|e| operation.failed(e))?;
     Ok(Answer::no_content())
+}
+
+/// The claims of which one must hold each message. An id that can be none holds nothing; if no other
+/// is named, nothing may go.
+fn claim_ids(query: &Query<'_>) -> Result<Vec<ClaimId>, Failure> {
+    let claims: Vec<ClaimId> =
+        query.list("claim_ids").filter_map(|text| text.parse().ok()).collect();
+    if claims.is_empty() { Err(no_such_claim()) } else { Ok(claims) }
+}
+
+fn no_such_claim() -> Failure {
+    let text = "The specified claim does not exist or has expired.";
+    Failure::new(StatusCode::BAD_REQUEST, UNDELETABLE, text)
 }
 
 /// At most once: an answer that is lost on the way takes its messages with it.

@@ -100,9 +100,6 @@ async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> 
         }
     };
     payload.drain().await;
-    if parts.method == Method::HEAD {
-        *response.body_mut() = Body::empty();
-    }
     app.config.cors.apply(&parts.method, &parts.headers, response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id.into_header());
     response

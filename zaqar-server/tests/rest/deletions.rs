@@ -168,7 +168,7 @@ async fn where_claims_must_be_named_they_must_hold_what_goes() {
             (&format!("{path}ids={free}&claim_ids={held}"), "", 400, UNDELETABLE, UNCLAIMED),
             (&format!("{path}ids={ids}&claim_ids={STRANGE_CLAIM}"), "", 403, UNDELETABLE, CLAIMED),
             // One that can be no claim id holds nothing; it does not lift the condition.
-            (&format!("{path}ids={ids}&claim_ids=nonsense"), "", 403, UNDELETABLE, CLAIMED),
+            (&format!("{path}ids={ids}&claim_ids=nonsense"), "", 400, UNDELETABLE, NO_CLAIM),
         ])
         .await;
     assert_eq!(left(&service).await, 3);

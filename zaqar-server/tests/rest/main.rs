@@ -32,3 +32,5 @@ mod posts;
 mod queue_lists;
 #[cfg(test)]
 mod queues;
+#[cfg(test)]
+mod wire;

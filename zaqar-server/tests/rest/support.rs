@@ -53,6 +53,11 @@ impl Service {
         Self { router, clock, control, data }
     }
 
+    /// The service itself, for a listener.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// Lets time pass.
     pub(crate) fn advance_s(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
