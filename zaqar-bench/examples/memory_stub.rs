@@ -4,7 +4,7 @@
 //! FAULT is `honest` (the default), `loses`, `doubles`, `misorders`, `resurrects`, `corrupts`,
 //! `fails-after` or `fails-before`.
 
-#[path = "../tests/stub/mod.rs"]
+#[path = "../tests/bench/stub.rs"]
 mod stub;
 
 use std::error::Error;

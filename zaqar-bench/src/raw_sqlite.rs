@@ -15,7 +15,7 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use crate::report::write_json;
+use crate::report::{print, write_json};
 
 const SCHEMA: &str = "CREATE TABLE message (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, \
     created INTEGER NOT NULL, ttl INTEGER NOT NULL, body TEXT NOT NULL)";
@@ -67,7 +67,7 @@ pub struct RawResult {
 /// The file exists already or cannot be written.
 pub fn command(options: &RawOptions) -> anyhow::Result<bool> {
     let result = measure(options)?;
-    println!("{}", describe(&result));
+    print(&describe(&result))?;
     if let Some(path) = &options.json {
         write_json(path, &result)?;
     }

@@ -25,7 +25,7 @@ pub fn run(workload: Workload, options: &Options, command: String) -> anyhow::Re
         let measure = |(url, pids): &(&str, &[u32])| -> anyhow::Result<Round> {
             let labelled = progress.labelled(format!("{title} {url}"));
             let round = run_round(workload, options, url, pids, &labelled)?;
-            print_round(&title, &round);
+            print_round(&title, &round)?;
             Ok(round)
         };
         match servers.as_slice() {
@@ -50,7 +50,7 @@ pub fn run(workload: Workload, options: &Options, command: String) -> anyhow::Re
     }
     let comparison = compare(&pairs);
     if let Some(comparison) = &comparison {
-        print_comparison(comparison);
+        print_comparison(comparison)?;
     }
     let passed = all.iter().all(|round| round.passed);
     if let Some(path) = &options.json {

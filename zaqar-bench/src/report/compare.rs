@@ -53,3 +53,15 @@ pub fn compare(pairs: &[(Round, Round)]) -> Option<Comparison> {
 fn ratio(above: f64, below: f64) -> Option<f64> {
     (below > 0.0).then(|| above / below)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_leave_out_what_was_not_measured() {
+        assert_eq!(ratio(3.0, 2.0), Some(1.5));
+        assert_eq!(ratio(3.0, 0.0), None);
+        assert!(compare(&[]).is_none());
+    }
+}

@@ -10,4 +10,4 @@ pub use compare::{Comparison, compare};
 pub use file::{Machine, ReportFile, write_json};
 pub use round::{Round, ServerUsage};
 pub use spread::Spread;
-pub use text::{print_comparison, print_round};
+pub use text::{print, print_comparison, print_round};

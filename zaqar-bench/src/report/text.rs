@@ -1,6 +1,7 @@
 //! Results for people.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use super::compare::Comparison;
 use super::round::Round;
@@ -8,14 +9,28 @@ use super::spread::Spread;
 use crate::check::{Fault, Verdict};
 use crate::measure::Op;
 
+/// Prints a paragraph to standard output.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print(text: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
 /// Prints the figures of a round.
-pub fn print_round(title: &str, round: &Round) {
-    println!("{}", round_text(title, round));
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print_round(title: &str, round: &Round) -> io::Result<()> {
+    print(&round_text(title, round))
 }
 
 /// Prints ratios.
-pub fn print_comparison(comparison: &Comparison) {
-    println!("{}", comparison_text(comparison));
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print_comparison(comparison: &Comparison) -> io::Result<()> {
+    print(&comparison_text(comparison))
 }
 
 fn round_text(title: &str, round: &Round) -> String {

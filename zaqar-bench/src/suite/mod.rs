@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::scenario::{SCENARIOS, Scenario};
 use crate::options::Options;
-use crate::report::{Machine, Round, Spread, print_round, write_json};
+use crate::report::{Machine, Round, Spread, print, print_round, write_json};
 use crate::run::Progress;
 use crate::workload::run_round;
 
@@ -129,7 +129,7 @@ pub fn run(options: &SuiteOptions, command: String) -> anyhow::Result<bool> {
             let (workload, adapted) = series.scenario.adapt(options);
             let (url, pids) = (&adapted.url, &adapted.server_pid);
             let round = run_round(workload, &adapted, url, pids, &labelled)?;
-            print_round(&title, &round);
+            print_round(&title, &round)?;
             series.rounds.push(round);
         }
     }
@@ -149,7 +149,7 @@ pub fn run(options: &SuiteOptions, command: String) -> anyhow::Result<bool> {
 
 fn finish(options: &SuiteOptions, report: &SuiteReport) -> anyhow::Result<bool> {
     let table = markdown::render(report);
-    println!("{table}");
+    print(&table)?;
     if let Some(path) = &options.options.json {
         write_json(path, report)?;
     }
@@ -179,7 +179,7 @@ fn run_raw(options: &SuiteOptions, raw: &mut Vec<RawSeries>) -> anyhow::Result<(
             path: options.raw_path.clone(),
             json: None,
         })?;
-        println!("{}", describe(&result));
+        print(&describe(&result))?;
         match raw.iter_mut().find(|series| series.rows_per_commit == rows_per_commit) {
             Some(series) => series.rows_per_s.push(result.rows_per_s),
             None => {
@@ -187,7 +187,7 @@ fn run_raw(options: &SuiteOptions, raw: &mut Vec<RawSeries>) -> anyhow::Result<(
             }
         }
     }
-    println!();
+    print("")?;
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub(super) static SCENARIOS: [Scenario; 10] = [
     plain("list-20-c16", Workload::List, 16, None),
     plain("claim-delete-10-bulk-c16", BULK, 16, Some(10)),
     plain("claim-delete-10-single-c16", SINGLE, 16, Some(10)),
-    plain("calm", Workload::Calm, 2, None),
+    plain("calm", Workload::Calm, 8, None),
     Scenario { name: "deep", connections: 16, batch: Some(10), kind: Kind::Deep },
 ];
 

@@ -1,7 +1,8 @@
 //! How long a message takes from its producer to a waiting consumer when little happens.
 //!
-//! The consumer claims the moment a post is acknowledged, so the figure holds the two requests
-//! and nothing of a polling interval.
+//! A consumer claims the moment a post is acknowledged, so the figure holds the two requests and
+//! nothing of a polling interval. All connections but the producer's are consumers, so that one
+//! that is still deleting keeps no message waiting.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,16 +27,17 @@ const CLAIMS_MAX: u32 = 100;
 
 pub(super) fn run(context: &Arc<Context>) -> anyhow::Result<Measured> {
     let (posted, arrived) = unbounded_channel();
-    // Each end is taken by one of the two actors.
-    let ends = Arc::new((Mutex::new(Some(posted)), Mutex::new(Some(arrived))));
-    let phase = measured_phase(context, 2);
+    // The producer takes its end away, so that the consumers' end closes when it is done.
+    let posted = Arc::new(Mutex::new(Some(posted)));
+    let arrived = Arc::new(Mutex::new(arrived));
+    let phase = measured_phase(context, usize::from(context.options.connections).max(2));
     drive(context, &phase, move |session, window| {
-        let ends = Arc::clone(&ends);
+        let (posted, arrived) = (Arc::clone(&posted), Arc::clone(&arrived));
         Box::pin(async move {
             if session.index == 0 {
-                let posted = ends.0.lock().await.take();
+                let posted = posted.lock().await.take();
                 produce(session, window, posted).await;
-            } else if let Some(arrived) = ends.1.lock().await.take() {
+            } else {
                 consume(session, arrived).await;
             }
         })
@@ -59,10 +61,10 @@ async fn produce(mut session: Session, window: Window, posted: Option<UnboundedS
     }
 }
 
-async fn consume(mut session: Session, mut arrived: UnboundedReceiver<()>) {
+async fn consume(mut session: Session, arrived: Arc<Mutex<UnboundedReceiver<()>>>) {
     let context = Arc::clone(&session.context);
     let mut consumer = Consumer::new(&context, 1, DeleteMode::Single);
-    while arrived.recv().await.is_some() {
+    while next(&arrived).await.is_some() {
         for _ in 0..CLAIMS_MAX {
             let claimed = consumer.claim(&mut session, Op::Claim, QUEUE, Instant::now()).await;
             for stamp in consumer.pending() {
@@ -79,4 +81,9 @@ async fn consume(mut session: Session, mut arrived: UnboundedReceiver<()>) {
             }
         }
     }
+}
+
+/// Waits for the next acknowledged post; the lock is released before the claim.
+async fn next(arrived: &Mutex<UnboundedReceiver<()>>) -> Option<()> {
+    arrived.lock().await.recv().await
 }

@@ -22,7 +22,7 @@ const SMALL: [&str; 8] = [
 ];
 
 /// Serves a stub on a free port from a thread of its own, until the process ends.
-fn start(plant: Plant) -> SocketAddr {
+pub(crate) fn start(plant: Plant) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();

@@ -1,13 +1,10 @@
 //! Every workload against a stub in memory: an honest one passes, each planted fault is named.
 
-mod stub;
-#[cfg(test)]
-mod support;
-
-use stub::Plant;
-use support::{round, round_on};
 use zaqar_bench::check::Fault;
 use zaqar_bench::report::Round;
+
+use crate::stub::Plant;
+use crate::support::{round, round_on};
 
 fn failures(round: &Round) -> Vec<Fault> {
     assert!(!round.passed || round.checks.failures(true).is_empty());

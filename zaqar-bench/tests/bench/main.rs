@@ -1,0 +1,9 @@
+//! The workloads and the program against stubs in memory, honest and with planted faults.
+
+#[cfg(test)]
+mod program;
+mod stub;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod workloads;
