@@ -1,0 +1,206 @@
+//! What is peculiar to SQLite: opening, refusing, migrating, and two processes' worth of handles.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Row};
+use zaqar_core::{
+    Body, Clock, Error, GcOptions, ManualClock, NewMessage, OpenError, PageLimit, PostMessages,
+    ProjectId, QueueKey, QueueName, QueueRef, Retry, Ttl,
+};
+use zaqar_storage_sql::{OpenOptions, SqlDrivers};
+
+fn uri(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("zaqar.db").display())
+}
+
+async fn open(folder: &Path) -> Result<SqlDrivers, OpenError> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    zaqar_storage_sql::open(&uri(folder), OpenOptions::new(clock)).await
+}
+
+async fn queue(drivers: &SqlDrivers, name: &str) -> anyhow::Result<QueueRef> {
+    let key = QueueKey::queue(ProjectId::new("p")?, QueueName::new(name)?);
+    let queue = key.incarnate(drivers.control.queues().queue_allocate_incarnation().await?);
+    drivers.data.heads().head_open(&queue).await?;
+    Ok(queue)
+}
+
+fn messages(count: usize) -> anyhow::Result<Vec<NewMessage>> {
+    let body = Body::from_json("{}")?;
+    Ok(vec![NewMessage::new(body, Ttl::from_secs(600)?); count])
+}
+
+async fn raw(folder: &Path) -> anyhow::Result<sqlx::SqliteConnection> {
+    Ok(SqliteConnectOptions::new().filename(folder.join("zaqar.db")).connect().await?)
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused_and_left_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    open(folder.path()).await?.data.close().await;
+    let mut file = raw(folder.path()).await?;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'from the future', 1, x'00', 0)",
+    )
+    .execute(&mut file)
+    .await?;
+    file.close().await?;
+    let refusal = open(folder.path()).await.err();
+    assert!(
+        matches!(refusal, Some(OpenError::SchemaTooNew { found: 9999, supported: 3 })),
+        "{refusal:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_in_memory_and_a_missing_folder_are_refused() -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let memory =
+        zaqar_storage_sql::open("sqlite::memory:", OpenOptions::new(Arc::clone(&clock))).await;
+    assert!(matches!(memory, Err(OpenError::Unsafe { .. })), "{memory:?}");
+    let folder = tempfile::tempdir()?;
+    let missing = open(&folder.path().join("missing")).await;
+    assert!(matches!(missing, Err(OpenError::Backend { .. })), "{missing:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_file_is_in_wal_mode_and_commits_are_flushed() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    assert!(drivers.data.health().await?.safe);
+    let mut file = raw(folder.path()).await?;
+    let mode: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut file).await?.try_get(0)?;
+    assert_eq!(mode, "wal");
+    drivers.data.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    let queue = queue(&drivers, "q").await?;
+    drivers.data.close().await;
+    let refused =
+        drivers.data.messages().message_post(&queue, messages(1)?, PostMessages::new()).await;
+    let error = refused.expect_err("the store is closed");
+    assert_eq!(error.effect(), zaqar_core::Effect::None);
+    assert_eq!(error.retry(), Retry::AfterReopen);
+    let again = open(folder.path()).await?;
+    assert_eq!(again.data.messages().message_stats(&queue).await?.total(), 0);
+    again.data.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_lock_held_elsewhere_fails_without_effect_and_passes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    let queue = queue(&drivers, "q").await?;
+    let mut other = raw(folder.path()).await?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await?;
+    let blocked =
+        drivers.data.messages().message_post(&queue, messages(1)?, PostMessages::new()).await;
+    let error = blocked.expect_err("another process holds the lock");
+    assert_eq!(error.effect(), zaqar_core::Effect::None, "{error:?}");
+    assert_eq!(error.retry(), Retry::Later, "{error:?}");
+    sqlx::query("ROLLBACK").execute(&mut other).await?;
+    drivers.data.messages().message_post(&queue, messages(1)?, PostMessages::new()).await?;
+    assert_eq!(drivers.data.messages().message_stats(&queue).await?.total(), 1);
+    drivers.data.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_in_the_engine_leaves_its_neighbours_alone() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    let (good, bad) = (queue(&drivers, "good").await?, queue(&drivers, "bad").await?);
+    // The planted fault: the engine itself refuses rows of one queue.
+    let mut file = raw(folder.path()).await?;
+    sqlx::query(
+        "CREATE TRIGGER planted BEFORE INSERT ON messages WHEN new.queue = \
+         2 BEGIN SELECT RAISE(ABORT, 'planted'); END",
+    )
+    .execute(&mut file)
+    .await?;
+    file.close().await?;
+    let posts = (0..20).map(|number| {
+        let target = if number % 2 == 0 { &good } else { &bad };
+        let data = &drivers.data;
+        async move {
+            data.messages().message_post(target, messages(3)?, PostMessages::new()).await?;
+            anyhow::Ok(())
+        }
+    });
+    let results = futures_util::future::join_all(posts).await;
+    for (number, result) in results.iter().enumerate() {
+        assert_eq!(result.is_ok(), number % 2 == 0, "post {number}: {result:?}");
+    }
+    assert_eq!(drivers.data.messages().message_stats(&good).await?.total(), 30);
+    assert_eq!(drivers.data.messages().message_stats(&bad).await?.total(), 0);
+    drivers.data.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flooded_project_is_pushed_back_and_the_others_are_served() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    let queue = queue(&drivers, "q").await?;
+    let mut other = raw(folder.path()).await?;
+    // While another process holds the lock, everything waits in the intake.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await?;
+    let flood = (0..6_000).map(|_| {
+        let (data, queue) = (Arc::clone(&drivers.data), queue.clone());
+        tokio::spawn(async move {
+            let one = messages(1)?;
+            anyhow::Ok(data.messages().message_post(&queue, one, PostMessages::new()).await)
+        })
+    });
+    let flood: Vec<_> = flood.collect();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    sqlx::query("ROLLBACK").execute(&mut other).await?;
+    let (mut stored, mut refused) = (0, 0);
+    for post in flood {
+        match post.await?? {
+            Ok(_) => stored += 1,
+            Err(Error::Overloaded) => refused += 1,
+            Err(error) => anyhow::bail!("unexpected: {error}"),
+        }
+    }
+    assert!(refused > 0, "nothing was pushed back");
+    let stats = drivers.data.messages().message_stats(&queue).await?;
+    assert_eq!(stats.total(), stored, "what was acknowledged is what is there");
+    drivers.data.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_queue_of_many_messages_is_reclaimed_from_the_file() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    let queue = queue(&drivers, "q").await?;
+    for _ in 0..5 {
+        drivers.data.messages().message_post(&queue, messages(1_000)?, PostMessages::new()).await?;
+    }
+    drivers.data.heads().head_close(&queue).await?;
+    let gone = drivers.data.messages().message_pop(&queue, PageLimit::new(1)?).await;
+    assert!(matches!(gone, Err(Error::QueueGone { .. })), "{gone:?}");
+    while drivers.data.gc(GcOptions::new().rows_max(2_000)).await?.more {}
+    let mut file = raw(folder.path()).await?;
+    for table in ["messages", "bodies"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        let row = sqlx::query(sqlx::AssertSqlSafe(count)).fetch_one(&mut file).await?;
+        assert_eq!(row.try_get::<i64, _>(0)?, 0, "rows left in {table}");
+    }
+    drivers.data.close().await;
+    Ok(())
+}
