@@ -267,7 +267,20 @@ pub(crate) async fn capabilities(harness: &Arc<dyn Harness>) -> Result<Capabilit
     Ok(declared)
 }
 
-/// The suite as a library.
+/// The suite as a library, for whoever wants the report rather than tests.
+///
+/// ```
+/// use std::sync::Arc;
+/// use zaqar_conformance::{Suite, reference::ReferenceHarness};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), zaqar_conformance::Failure> {
+/// let suite = Suite::new(Arc::new(ReferenceHarness::new())).filter("claim.expiry");
+/// let report = suite.run().await?;
+/// assert_eq!(report.exit_code(), 0, "{}", report.text());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Suite {
     harness: Arc<dyn Harness>,
     filters: Vec<String>,
@@ -336,7 +349,7 @@ impl Suite {
         }
     }
 
-    /// Runs what was asked for, one after the other.
+    /// Runs what was asked for, one after the other, on the Tokio runtime of the caller.
     ///
     /// # Errors
     /// If the driver could not be opened to ask what it declares.

@@ -16,12 +16,14 @@ impl CatalogueController for ReferenceControl {
             state.catalogue.insert(entry.key.clone(), entry);
             Ok(())
         })
+        .await
     }
 
     async fn catalogue_get(&self, key: &QueueKey) -> Result<CatalogueEntry> {
         self.step("catalogue_get", |state| {
             state.catalogue.get(key).cloned().ok_or_else(|| unmapped(key))
         })
+        .await
     }
 
     async fn catalogue_move(&self, key: &QueueKey, pool: &PoolName, epoch: u64) -> Result<()> {
@@ -34,6 +36,7 @@ impl CatalogueController for ReferenceControl {
             entry.epoch = epoch;
             Ok(())
         })
+        .await
     }
 
     async fn catalogue_delete(&self, key: &QueueKey) -> Result<()> {
@@ -41,6 +44,7 @@ impl CatalogueController for ReferenceControl {
             state.catalogue.remove(key);
             Ok(())
         })
+        .await
     }
 
     async fn catalogue_list(
@@ -52,6 +56,7 @@ impl CatalogueController for ReferenceControl {
         self.step("catalogue_list", |state| {
             Ok(page(state, marker, limit, |entry| entry.key.project == *project))
         })
+        .await
     }
 
     async fn catalogue_list_by_pool(
@@ -63,6 +68,7 @@ impl CatalogueController for ReferenceControl {
         self.step("catalogue_list_by_pool", |state| {
             Ok(page(state, marker, limit, |entry| entry.pool == *pool))
         })
+        .await
     }
 
     async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64> {
@@ -70,6 +76,7 @@ impl CatalogueController for ReferenceControl {
             let named = |key: &&QueueKey| key.project == *project && key.name == *queue;
             Ok(u64::try_from(state.catalogue.keys().filter(named).count()).unwrap_or(u64::MAX))
         })
+        .await
     }
 
     async fn catalogue_delete_all(&self) -> Result<()> {
@@ -77,6 +84,7 @@ impl CatalogueController for ReferenceControl {
             state.catalogue.clear();
             Ok(())
         })
+        .await
     }
 }
 

@@ -20,6 +20,7 @@ impl ClaimController for ReferenceData {
             }
             state.head_mut(queue)?.claim(&options, now)
         })
+        .await
     }
 
     async fn claim_get(&self, queue: &QueueRef, id: ClaimId) -> Result<(Claim, Vec<Message>)> {
@@ -31,6 +32,7 @@ impl ClaimController for ReferenceData {
             let claim = Claim { id: claim, ttl, age_s: now.seconds_since(since), ends_at };
             Ok((claim, head.show_held(id, now)?))
         })
+        .await
     }
 
     async fn claim_update(
@@ -53,6 +55,7 @@ impl ClaimController for ReferenceData {
             }
             if found { Ok(()) } else { Err(missing(queue, id)) }
         })
+        .await
     }
 
     async fn claim_delete(&self, queue: &QueueRef, id: ClaimId) -> Result<()> {
@@ -63,6 +66,7 @@ impl ClaimController for ReferenceData {
             }
             Ok(())
         })
+        .await
     }
 }
 

@@ -93,8 +93,21 @@ struct Handle {
 }
 
 impl Handle {
-    /// Runs one atomic step. The time is read within it, after its lock.
-    fn step<T>(
+    /// Runs one atomic step. Others may run before it and before its answer is taken: a future that
+    /// is dropped there did nothing, or all of it (G16).
+    async fn step<T: Send>(
+        &self,
+        operation: &'static str,
+        run: impl FnOnce(&mut State, Timestamp) -> Result<T> + Send,
+    ) -> Result<T> {
+        tokio::task::yield_now().await;
+        let result = self.step_at_once(operation, run);
+        tokio::task::yield_now().await;
+        result
+    }
+
+    /// The time is read within the step, after its lock.
+    fn step_at_once<T>(
         &self,
         operation: &'static str,
         run: impl FnOnce(&mut State, Timestamp) -> Result<T>,
@@ -127,12 +140,12 @@ impl Handle {
 pub struct ReferenceData(Handle);
 
 impl ReferenceData {
-    pub(super) fn step<T>(
+    pub(super) async fn step<T: Send>(
         &self,
         operation: &'static str,
-        run: impl FnOnce(&mut State, Timestamp) -> Result<T>,
+        run: impl FnOnce(&mut State, Timestamp) -> Result<T> + Send,
     ) -> Result<T> {
-        self.0.step(operation, run)
+        self.0.step(operation, run).await
     }
 
     pub(super) fn quirks(&self) -> Quirks {
@@ -165,7 +178,7 @@ impl DataDriver for ReferenceData {
     }
 
     async fn health(&self) -> Result<Health> {
-        self.step("health", |_, now| Ok(Health::good(now)))
+        self.step("health", |_, now| Ok(Health::good(now))).await
     }
 
     async fn volume(&self) -> Result<StoreVolume> {
@@ -180,6 +193,7 @@ impl DataDriver for ReferenceData {
             }
             Ok(volume)
         })
+        .await
     }
 
     /// Nothing to do: every read asks each message whether its claim, delay or life is over.
@@ -192,6 +206,7 @@ impl DataDriver for ReferenceData {
             }
             Ok(GcReport::default())
         })
+        .await
     }
 
     async fn gc(&self, options: GcOptions) -> Result<GcReport> {
@@ -207,6 +222,7 @@ impl DataDriver for ReferenceData {
             }
             Ok(GcReport { rows: options.rows_max.saturating_sub(room), more })
         })
+        .await
     }
 
     async fn close(&self) {
@@ -239,12 +255,12 @@ fn collect(head: &mut Head, now: Timestamp, options: GcOptions, room: &mut u64) 
 pub struct ReferenceControl(Handle);
 
 impl ReferenceControl {
-    pub(super) fn step<T>(
+    pub(super) async fn step<T: Send>(
         &self,
         operation: &'static str,
-        run: impl FnOnce(&mut State) -> Result<T>,
+        run: impl FnOnce(&mut State) -> Result<T> + Send,
     ) -> Result<T> {
-        self.0.step(operation, |state, _| run(state))
+        self.0.step(operation, |state, _| run(state)).await
     }
 }
 
@@ -270,7 +286,7 @@ impl ControlDriver for ReferenceControl {
     }
 
     async fn health(&self) -> Result<Health> {
-        self.0.step("health", |_, now| Ok(Health::good(now)))
+        self.0.step("health", |_, now| Ok(Health::good(now))).await
     }
 
     async fn close(&self) {

@@ -14,6 +14,7 @@ impl FlavorController for ReferenceControl {
             state.flavors.insert((flavor.project.clone(), flavor.name.clone()), flavor);
             Ok(())
         })
+        .await
     }
 
     async fn flavor_get(&self, project: &ProjectId, name: &FlavorName) -> Result<Flavor> {
@@ -21,6 +22,7 @@ impl FlavorController for ReferenceControl {
             let flavor = state.flavors.get(&(project.clone(), name.clone()));
             flavor.cloned().ok_or_else(|| missing(name))
         })
+        .await
     }
 
     async fn flavor_list(
@@ -37,6 +39,7 @@ impl FlavorController for ReferenceControl {
             let items = flavors.take(limit.as_usize()).cloned().collect();
             Ok(Page::of(items, |flavor: &Flavor| flavor.name.clone()))
         })
+        .await
     }
 
     async fn flavor_update(
@@ -50,6 +53,7 @@ impl FlavorController for ReferenceControl {
             flavor.ok_or_else(|| missing(name))?.capabilities = capabilities;
             Ok(())
         })
+        .await
     }
 
     async fn flavor_delete(&self, project: &ProjectId, name: &FlavorName) -> Result<()> {
@@ -57,6 +61,7 @@ impl FlavorController for ReferenceControl {
             state.flavors.remove(&(project.clone(), name.clone()));
             Ok(())
         })
+        .await
     }
 
     async fn flavor_delete_all(&self) -> Result<()> {
@@ -64,6 +69,7 @@ impl FlavorController for ReferenceControl {
             state.flavors.clear();
             Ok(())
         })
+        .await
     }
 }
 

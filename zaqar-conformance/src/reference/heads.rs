@@ -25,6 +25,7 @@ impl QueueHeadController for ReferenceData {
             state.heads.insert(queue.incarnation, head);
             Ok(())
         })
+        .await
     }
 
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
@@ -41,10 +42,11 @@ impl QueueHeadController for ReferenceData {
             }
             Ok(())
         })
+        .await
     }
 
     async fn head_get(&self, queue: &QueueRef) -> Result<QueueHead> {
-        self.step("head_get", |state, now| Ok(state.head(queue)?.show(now)))
+        self.step("head_get", |state, now| Ok(state.head(queue)?.show(now))).await
     }
 
     async fn head_move(&self, queue: &QueueRef, epoch: u64) -> Result<QueueHead> {
@@ -60,5 +62,6 @@ impl QueueHeadController for ReferenceData {
                 }
             }
         })
+        .await
     }
 }

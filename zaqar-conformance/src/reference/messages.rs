@@ -27,7 +27,7 @@ impl MessageController for ReferenceData {
         queue: &QueueRef,
         options: ListMessages,
     ) -> Result<Page<Message, MessageMarker>> {
-        self.step("message_list", |state, now| state.head(queue)?.list(&options, now))
+        self.step("message_list", |state, now| state.head(queue)?.list(&options, now)).await
     }
 
     async fn message_first(&self, queue: &QueueRef, end: QueueEnd) -> Result<Option<Message>> {
@@ -40,6 +40,7 @@ impl MessageController for ReferenceData {
             };
             message.map(|message| message.show(head.incarnation, now)).transpose()
         })
+        .await
     }
 
     async fn message_get(&self, queue: &QueueRef, id: MessageId) -> Result<Message> {
@@ -54,6 +55,7 @@ impl MessageController for ReferenceData {
             let missing = || Error::MessageNotFound { queue: queue.key.name.clone(), id };
             head.find(id, now).ok_or_else(missing)?.show(head.incarnation, now)
         })
+        .await
     }
 
     async fn message_bulk_get(&self, queue: &QueueRef, ids: &[MessageId]) -> Result<Vec<Message>> {
@@ -64,6 +66,7 @@ impl MessageController for ReferenceData {
                 .map(|message| message.show(head.incarnation, now))
                 .collect()
         })
+        .await
     }
 
     async fn message_delete(
@@ -73,6 +76,7 @@ impl MessageController for ReferenceData {
         claim: Option<ClaimId>,
     ) -> Result<()> {
         self.step("message_delete", |state, now| state.head_mut(queue)?.delete(id, claim, now))
+            .await
     }
 
     async fn message_bulk_delete(
@@ -84,10 +88,11 @@ impl MessageController for ReferenceData {
         self.step("message_bulk_delete", |state, now| {
             state.head_mut(queue)?.bulk_delete(ids, claims, now)
         })
+        .await
     }
 
     async fn message_pop(&self, queue: &QueueRef, limit: PageLimit) -> Result<Vec<Message>> {
-        self.step("message_pop", |state, now| state.head_mut(queue)?.pop(limit, now))
+        self.step("message_pop", |state, now| state.head_mut(queue)?.pop(limit, now)).await
     }
 
     async fn message_purge(&self, queue: &QueueRef) -> Result<()> {
@@ -96,6 +101,7 @@ impl MessageController for ReferenceData {
             state.rubbish += messages.values().map(|_| 1).sum::<u64>();
             Ok(())
         })
+        .await
     }
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
@@ -110,6 +116,7 @@ impl MessageController for ReferenceData {
                 newest: head.live(now).next_back().map(|message| message.edge(now)),
             })
         })
+        .await
     }
 
     async fn message_insert_moved(
@@ -121,6 +128,7 @@ impl MessageController for ReferenceData {
             state.require(Capability::DeadLetter, "message_insert_moved")?;
             state.head_for_posts(queue)?.insert_moved(message, now)
         })
+        .await
     }
 }
 

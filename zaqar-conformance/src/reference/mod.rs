@@ -2,9 +2,8 @@
 //!
 //! It is the simplest code that keeps every guarantee but durability, which it does not declare: one
 //! lock, ordered maps, and a scan wherever a real driver needs an index. Each operation is one
-//! closure under that lock, so each is atomic and none can be cancelled half-way. Where the
-//! documents leave a question open, this code is the answer; the model tests compare real drivers
-//! with it.
+//! closure under that lock: a future that is dropped did nothing, or all of it. Where the documents
+//! leave a question open, this code is the answer; the model tests compare real drivers with it.
 //!
 //! [`ReferenceHarness`] puts it under the suite, if wanted with one planted bug ([`Quirks`]), which
 //! shows that the suite would notice.

@@ -23,6 +23,7 @@ impl OutboxController for ReferenceData {
             let deliveries = heads.flat_map(|head| head.lease_deliveries(&options, now));
             Ok(deliveries.take(options.subscriptions_max.as_usize()).collect())
         })
+        .await
     }
 
     async fn delivery_complete(
@@ -35,6 +36,7 @@ impl OutboxController for ReferenceData {
             state.require(Capability::Subscriptions, "delivery_complete")?;
             state.head_mut(&delivery.queue)?.complete(delivery, outcomes, release, now)
         })
+        .await
     }
 
     async fn delivery_renew(&self, delivery: &Delivery, ttl: Ttl) -> Result<()> {
@@ -44,6 +46,7 @@ impl OutboxController for ReferenceData {
             subscription.lease = Some(Lease { id: delivery.lease, ends_at: now.after(ttl) });
             Ok(())
         })
+        .await
     }
 
     async fn delivery_list_exhausted(
@@ -59,6 +62,7 @@ impl OutboxController for ReferenceData {
             let items = after.take(limit.as_usize()).cloned().collect();
             Ok(Page::of(items, |record: &ExhaustedDelivery| record.number))
         })
+        .await
     }
 
     async fn transfer_lease(
@@ -82,6 +86,7 @@ impl OutboxController for ReferenceData {
             }
             Ok(transfers)
         })
+        .await
     }
 
     async fn transfer_complete(&self, transfer: &Transfer) -> Result<()> {
@@ -101,6 +106,7 @@ impl OutboxController for ReferenceData {
                 Some(_) => Err(Error::LeaseLost),
             }
         })
+        .await
     }
 
     async fn outbox_backlog(&self) -> Result<OutboxBacklog> {
@@ -117,6 +123,7 @@ impl OutboxController for ReferenceData {
             }
             Ok(backlog)
         })
+        .await
     }
 }
 

@@ -11,11 +11,11 @@ use super::state::State;
 #[async_trait]
 impl PoolController for ReferenceControl {
     async fn pool_put(&self, pool: Pool) -> Result<()> {
-        self.step("pool_put", |state| state.put_pool(pool))
+        self.step("pool_put", |state| state.put_pool(pool)).await
     }
 
     async fn pool_get(&self, name: &PoolName) -> Result<Pool> {
-        self.step("pool_get", |state| state.pool(name).cloned())
+        self.step("pool_get", |state| state.pool(name).cloned()).await
     }
 
     async fn pool_list(
@@ -29,6 +29,7 @@ impl PoolController for ReferenceControl {
             let items = state.pools.values().filter(after).take(limit).cloned().collect();
             Ok(Page::of(items, |pool: &Pool| pool.name.clone()))
         })
+        .await
     }
 
     async fn pool_list_by_flavor(&self, flavor: Option<&FlavorName>) -> Result<Vec<Pool>> {
@@ -36,6 +37,7 @@ impl PoolController for ReferenceControl {
             let of_flavor = |pool: &&Pool| pool.flavor.as_ref() == flavor;
             Ok(state.pools.values().filter(of_flavor).cloned().collect())
         })
+        .await
     }
 
     async fn pool_update(&self, name: &PoolName, changes: UpdatePool) -> Result<()> {
@@ -55,6 +57,7 @@ impl PoolController for ReferenceControl {
             pool.options = options.unwrap_or(pool.options);
             state.put_pool(pool)
         })
+        .await
     }
 
     async fn pool_delete(&self, name: &PoolName) -> Result<()> {
@@ -72,6 +75,7 @@ impl PoolController for ReferenceControl {
                 }
             }
         })
+        .await
     }
 
     async fn pool_delete_all(&self) -> Result<()> {
@@ -79,6 +83,7 @@ impl PoolController for ReferenceControl {
             state.pools.clear();
             Ok(())
         })
+        .await
     }
 }
 

@@ -62,7 +62,7 @@ impl ReferenceData {
         if quirks.batch_not_atomic {
             return self.post_halves(queue, &messages, &options).await;
         }
-        self.step(OPERATION, |state, now| state.post(queue, &messages, &options, now))
+        self.step(OPERATION, |state, now| state.post(queue, &messages, &options, now)).await
     }
 
     /// Planted bug: positions first, messages after others had their turn.
@@ -72,14 +72,16 @@ impl ReferenceData {
         messages: &[NewMessage],
         options: &PostMessages,
     ) -> Result<Posted> {
-        let first =
-            self.step(OPERATION, |state, _| state.head_for_posts(queue)?.allocate(messages.len()))?;
+        let first = self
+            .step(OPERATION, |state, _| state.head_for_posts(queue)?.allocate(messages.len()))
+            .await?;
         let_others_run().await;
         self.step(OPERATION, |state, now| {
             let head = state.head_for_posts(queue)?;
             let ids = head.store(first, messages, options.client.as_ref(), now)?;
             Ok(Posted { ids, repeated: false })
         })
+        .await
     }
 
     /// Planted bug: the first half of a batch, then, after others had their turn, the second.
@@ -90,10 +92,11 @@ impl ReferenceData {
         options: &PostMessages,
     ) -> Result<Posted> {
         let (one, two) = messages.split_at(messages.len() / 2);
-        let mut posted =
-            self.step(OPERATION, |state, now| state.post(queue, one, &PostMessages::new(), now))?;
+        let mut posted = self
+            .step(OPERATION, |state, now| state.post(queue, one, &PostMessages::new(), now))
+            .await?;
         let_others_run().await;
-        let rest = self.step(OPERATION, |state, now| state.post(queue, two, options, now))?;
+        let rest = self.step(OPERATION, |state, now| state.post(queue, two, options, now)).await?;
         posted.ids.extend(rest.ids);
         Ok(posted)
     }

@@ -17,6 +17,7 @@ impl QueueController for ReferenceControl {
             state.incarnation_next += 1;
             Ok(incarnation)
         })
+        .await
     }
 
     async fn queue_insert(
@@ -38,10 +39,11 @@ impl QueueController for ReferenceControl {
             state.queues.insert(queue.key.clone(), record.clone());
             Ok(Created::New(record))
         })
+        .await
     }
 
     async fn queue_find(&self, key: &QueueKey) -> Result<Option<QueueRecord>> {
-        self.step("queue_find", |state| Ok(state.queues.get(key).cloned()))
+        self.step("queue_find", |state| Ok(state.queues.get(key).cloned())).await
     }
 
     async fn queue_set_metadata(
@@ -61,6 +63,7 @@ impl QueueController for ReferenceControl {
             record.revision += 1;
             Ok(record.clone())
         })
+        .await
     }
 
     async fn queue_mark_deleting(&self, queue: &QueueRef) -> Result<()> {
@@ -71,6 +74,7 @@ impl QueueController for ReferenceControl {
             }
             Ok(())
         })
+        .await
     }
 
     async fn queue_remove(&self, queue: &QueueRef) -> Result<()> {
@@ -83,6 +87,7 @@ impl QueueController for ReferenceControl {
             }
             Ok(())
         })
+        .await
     }
 
     async fn queue_list(
@@ -108,12 +113,14 @@ impl QueueController for ReferenceControl {
                 .collect();
             Ok(Page::of(items, |record: &QueueRecord| record.key.name.clone()))
         })
+        .await
     }
 
     async fn queue_count(&self, project: &ProjectId, kind: QueueKind) -> Result<u64> {
         self.step("queue_count", |state| {
             Ok(u64::try_from(active(state, project, kind).count()).unwrap_or(u64::MAX))
         })
+        .await
     }
 
     async fn queue_list_deleting(&self, limit: PageLimit) -> Result<Vec<QueueRecord>> {
@@ -122,6 +129,7 @@ impl QueueController for ReferenceControl {
                 state.queues.values().filter(|record| record.state == QueueState::Deleting);
             Ok(deleting.take(limit.as_usize()).cloned().collect())
         })
+        .await
     }
 }
 

@@ -90,6 +90,7 @@ impl SubscriptionController for ReferenceData {
             subscribable(state, "subscription_create")?;
             state.head_mut(queue)?.subscribe(subscription, now)
         })
+        .await
     }
 
     async fn subscription_list(
@@ -111,6 +112,7 @@ impl SubscriptionController for ReferenceData {
                 .collect();
             Ok(Page::of(items, |subscription| subscription.id))
         })
+        .await
     }
 
     async fn subscription_get(&self, queue: &QueueRef, id: SubscriptionId) -> Result<Subscription> {
@@ -118,6 +120,7 @@ impl SubscriptionController for ReferenceData {
             subscribable(state, "subscription_get")?;
             Ok(state.head_mut(queue)?.subscription(id, now)?.show(now))
         })
+        .await
     }
 
     async fn subscription_find(
@@ -130,6 +133,7 @@ impl SubscriptionController for ReferenceData {
             let found = state.head(queue)?.subscription_of(subscriber, now);
             Ok(found.map(|subscription| subscription.show(now)))
         })
+        .await
     }
 
     async fn subscription_update(
@@ -142,6 +146,7 @@ impl SubscriptionController for ReferenceData {
             subscribable(state, "subscription_update")?;
             state.head_mut(queue)?.update_subscription(id, changes, now)
         })
+        .await
     }
 
     async fn subscription_confirm(
@@ -163,6 +168,7 @@ impl SubscriptionController for ReferenceData {
             head.trim(now);
             Ok(())
         })
+        .await
     }
 
     async fn subscription_delete(&self, queue: &QueueRef, id: SubscriptionId) -> Result<()> {
@@ -175,6 +181,7 @@ impl SubscriptionController for ReferenceData {
             head.trim(now);
             Ok(())
         })
+        .await
     }
 
     async fn subscription_purge(&self, queue: &QueueRef) -> Result<()> {
@@ -185,6 +192,7 @@ impl SubscriptionController for ReferenceData {
             head.trim(now);
             Ok(())
         })
+        .await
     }
 }
 
