@@ -4,6 +4,7 @@
 //! the ratio to the raw loop with a hundred rows a commit. Rounds alternate, so that a busy machine
 //! slows both sides; trust the ratios.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,19 +28,16 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let mut raw = Vec::new();
-    let mut ours: Vec<(&str, Vec<f64>)> = Vec::new();
+    let mut ours: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         raw.push(raw_inserts(100).await?);
         for (index, (name, rate)) in driver_round().await?.into_iter().enumerate() {
-            if ours.len() <= index {
-                ours.push((name, Vec::new()));
-            }
-            ours[index].1.push(rate);
+            ours.entry((index, name)).or_default().push(rate);
         }
     }
     let raw = median(&mut raw);
     println!("{:<44} {raw:>9.0} /s   1.00", "raw inserts, 100 rows a commit");
-    for (name, mut rates) in ours {
+    for ((_, name), mut rates) in ours {
         let rate = median(&mut rates);
         println!("{name:<44} {rate:>9.0} /s   {:.2}", rate / raw);
     }
@@ -48,7 +46,7 @@ async fn main() -> Result<()> {
 
 fn median(rates: &mut [f64]) -> f64 {
     rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+    rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// What the engine can do: one connection, one statement and one commit for each hundred rows.
