@@ -57,10 +57,19 @@ pub(crate) fn test(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         .iter()
         .filter(|step| args.only.is_empty() || args.only.iter().any(|name| name == step.name))
         .collect();
+    run_steps(workspace, &chosen)?;
+    if chosen.len() < STEPS.len() {
+        println!("not run: every step but {}", args.only.join(", "));
+    }
+    Ok(())
+}
+
+/// Runs the steps in order, up to the first that fails.
+fn run_steps(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let start = Instant::now();
     let mut durations = Vec::new();
-    for (number, step) in chosen.iter().enumerate() {
-        println!("\n==> step {} of {}: {} ({})", number + 1, chosen.len(), step.name, step.about);
+    for (index, step) in steps.iter().enumerate() {
+        println!("\n==> step {} of {}: {} ({})", index + 1, steps.len(), step.name, step.about);
         let step_start = Instant::now();
         let result = (step.run)(workspace);
         let seconds = step_start.elapsed().as_secs_f64();
@@ -72,12 +81,9 @@ pub(crate) fn test(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         durations.push((step.name, seconds));
     }
     println!();
+    durations.push(("all", start.elapsed().as_secs_f64()));
     for (name, seconds) in durations {
         println!("{name:<9} {seconds:>7.1} s");
-    }
-    println!("{:<9} {:>7.1} s", "all", start.elapsed().as_secs_f64());
-    if chosen.len() < STEPS.len() {
-        println!("not run: every step but {}", args.only.join(", "));
     }
     Ok(())
 }
@@ -132,4 +138,24 @@ fn examples(workspace: &Workspace) -> Result<()> {
             .with_context(|| format!("example `{name}`"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &'static str, run: fn(&Workspace) -> Result<()>) -> Step {
+        Step { name, about: "", run }
+    }
+
+    #[test]
+    fn the_gate_stops_at_the_first_step_that_fails_and_names_it() {
+        let workspace = Workspace { root: "root".into(), target_dir: "target".into() };
+        let good = step("good", |_| Ok(()));
+        let bad = step("bad", |_| bail!("broken"));
+        let never = step("never", |_| bail!("a step ran after one that failed"));
+        let error = run_steps(&workspace, &[&good, &bad, &never]).unwrap_err();
+        assert_eq!(error.to_string(), "step `bad` failed: broken");
+        run_steps(&workspace, &[&good]).unwrap();
+    }
 }

@@ -156,3 +156,33 @@ fn answers(address: SocketAddr) -> bool {
     };
     probe().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ends_at_once_is_no_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Server::start(Path::new("false"), folder.path()).err().unwrap();
+        assert!(error.to_string().contains("ended before it listened"), "{error}");
+    }
+
+    #[test]
+    fn only_a_version_document_counts_as_an_answer() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = thread::spawn(move || {
+            for status in ["200 OK", "300 Multiple Choices"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+                // Until the client has hung up: closing earlier could cut the answer off.
+                stream.read_to_end(&mut Vec::new()).ok();
+            }
+        });
+        assert!(!answers(address));
+        assert!(answers(address));
+        serve.join().unwrap();
+        assert!(!answers(address));
+    }
+}
