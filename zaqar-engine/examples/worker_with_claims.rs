@@ -1,7 +1,7 @@
 //! A producer and three workers: claim, renew while the work takes long, delete when it is done.
 //!
-//! One worker dies with its messages in hand. Its claim runs out, and another one does them: every
-//! order is done, and the program says how many were handed out twice.
+//! One worker dies with its messages in hand. Its claim runs out, and others do them: in the end
+//! every order is done, and the program says whether any was done twice.
 //!
 //! ```text
 //! cargo run -p zaqar-engine --example worker_with_claims
@@ -28,10 +28,10 @@ async fn main() -> anyhow::Result<()> {
     // Claims last a minute at least. This clock is turned by hand, so that the demonstration does
     // not; a program of yours uses `DisciplinedClock::from_system()`.
     let clock = Arc::new(ManualClock::default());
-    // A store in memory loses everything when the program ends, so it must be asked for; a program
-    // of yours names a file, as `embed_sqlite` does.
-    let options = StoreOptions::new(Arc::clone(&clock) as Arc<dyn Clock>).unreliable(true);
-    let stores = registry::open("sqlite::memory:", &options).await?;
+    let options = StoreOptions::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    let dir = tempfile::tempdir()?;
+    let uri = format!("sqlite:{}", dir.path().join("orders.db").display());
+    let stores = registry::open(&uri, &options).await?;
     let engine = Engine::new(stores, Arc::clone(&clock) as Arc<dyn Clock>, EngineConfig::default());
     let queue = QueueKey::queue(ProjectId::new("demo")?, QueueName::new("orders")?);
 
