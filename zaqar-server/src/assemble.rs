@@ -74,21 +74,17 @@ fn length(chars: u32) -> usize {
 pub(crate) fn listener(config: &Config) -> ListenerConfig {
     let limits = &config.limits;
     let connections_max = limits.connections_max.min(open_files_connections());
-    ListenerConfig {
-        gate: Gate::new(connections_max, limits.connections_per_peer_max),
-        metrics: HttpMetrics::new("api"),
-        ..common(config)
-    }
+    let gate = Gate::new(connections_max, limits.connections_per_peer_max);
+    listener_config(config, "api", gate)
 }
 
 /// The settings of the operators' listener: few connections, which the API's cannot use up.
 pub(crate) fn admin_listener(config: &Config) -> ListenerConfig {
-    common(config)
+    const CONNECTIONS_MAX: u32 = 32;
+    listener_config(config, "admin", Gate::new(CONNECTIONS_MAX, 0))
 }
 
-const ADMIN_CONNECTIONS_MAX: u32 = 32;
-
-fn common(config: &Config) -> ListenerConfig {
+fn listener_config(config: &Config, name: &'static str, gate: Gate) -> ListenerConfig {
     let limits = &config.limits;
     let ms = Duration::from_millis;
     let timeouts = Timeouts {
@@ -109,8 +105,8 @@ fn common(config: &Config) -> ListenerConfig {
             body_rate_grace: ms(limits.body_rate_grace_ms),
         },
         slow: ms(config.log.slow_request_ms),
-        gate: Gate::new(ADMIN_CONNECTIONS_MAX, 0),
-        metrics: HttpMetrics::new("admin"),
+        gate,
+        metrics: HttpMetrics::new(name),
     }
 }
 

@@ -12,7 +12,7 @@ use zaqar_core::{Clock, DisciplinedClock, OpenError};
 use zaqar_engine::{Engine, Maintenance, StoreOptions, Stores, registry};
 
 use crate::config::Config;
-use crate::server::listener::{self, Running};
+use crate::server::listener::{self, Bound, Running};
 use crate::server::progress::NoteRoute;
 use crate::telemetry::metrics;
 use crate::{admin, assemble, data_file, rest};
@@ -65,7 +65,7 @@ fn chain(error: &OpenError) -> String {
 
 /// A server that serves.
 #[derive(Debug)]
-#[must_use = "a server that is dropped without shutdown() drops the requests it handles"]
+#[must_use = "a server that is dropped, not shut down, drops the requests that it handles"]
 pub struct RunningServer {
     engine: Engine,
     maintenance: Maintenance,
@@ -100,6 +100,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         "" => None,
         host => Some(bind("admin", host, config.admin.port).await?),
     };
+    warn_of_strangers(api.address);
     let clock: Arc<dyn Clock> = Arc::new(DisciplinedClock::from_system());
     let stores = open_stores(&config, &clock).await?;
     let location = stores.data.info().location;
@@ -107,16 +108,11 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let stopping = CancellationToken::new();
 
     let router = rest::router(engine.clone(), assemble::rest(&config)).layer(NoteRoute);
-    let api = listener::serve(api, router, assemble::listener(&config))
-        .map_err(listen_error("drivers.transport.wsgi"))?;
-    let admin = match admin {
-        Some(socket) => {
-            let router = admin::router(engine.clone(), stopping.clone()).layer(NoteRoute);
-            let served = listener::serve(socket, router, assemble::admin_listener(&config));
-            Some(served.map_err(listen_error("admin"))?)
-        }
-        None => None,
-    };
+    let api = listener::serve(api, router, assemble::listener(&config));
+    let admin = admin.map(|bound| {
+        let router = admin::router(engine.clone(), stopping.clone()).layer(NoteRoute);
+        listener::serve(bound, router, assemble::admin_listener(&config))
+    });
     let token = CancellationToken::new();
     let upkeep = tokio::spawn(keep_up(recorder, token.clone()));
     Ok(RunningServer {
@@ -131,13 +127,18 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     })
 }
 
-fn listen_error(section: &'static str) -> impl FnOnce(io::Error) -> StartError {
-    move |reason| StartError::Listen { section, address: "the bound socket".to_owned(), reason }
+/// Nobody is authenticated, so whoever reaches the address has every tenant's queues.
+fn warn_of_strangers(address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "callers are not authenticated and the address is not loopback");
+    }
 }
 
-async fn bind(section: &'static str, host: &str, port: u16) -> Result<TcpListener, StartError> {
+async fn bind(section: &'static str, host: &str, port: u16) -> Result<Bound, StartError> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    TcpListener::bind((host, port)).await.map_err(|reason| {
+    let bound = TcpListener::bind((host, port)).await;
+    let bound = bound.and_then(|socket| Ok(Bound { address: socket.local_addr()?, socket }));
+    bound.map_err(|reason| {
         let address =
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         StartError::Listen { section, address, reason }

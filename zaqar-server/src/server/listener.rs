@@ -36,20 +36,27 @@ pub(crate) struct Running {
 /// How long to wait after the system could not hand out a connection (out of files, of memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A socket that is bound, and where.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) socket: TcpListener,
+    pub(crate) address: SocketAddr,
+}
+
 /// Begins to accept.
-///
-/// # Errors
-/// The socket's own.
-pub(crate) fn serve(
-    socket: TcpListener,
-    router: Router,
-    config: ListenerConfig,
-) -> io::Result<Running> {
-    let address = socket.local_addr()?;
+pub(crate) fn serve(bound: Bound, router: Router, config: ListenerConfig) -> Running {
+    let Bound { socket, address } = bound;
     let (stop, tasks) = (Stop::default(), TaskTracker::new());
     let acceptor = Acceptor { router, config, stop: stop.clone(), tasks: tasks.clone() };
     tasks.spawn(acceptor.run(socket));
-    Ok(Running { address, stop, tasks })
+    Running { address, stop, tasks }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.at_once.cancel();
+        self.stop.gently.cancel();
+    }
 }
 
 impl Running {

@@ -67,7 +67,7 @@ impl Drop for Busy {
 }
 
 impl RequestService {
-    async fn serve(self, request: Request<Incoming>, mut busy: Busy) -> Response<Body> {
+    async fn serve(mut self, request: Request<Incoming>, mut busy: Busy) -> Response<Body> {
         let begun = Instant::now();
         let line = RequestLine::begin(&request);
         let progress = Arc::new(Progress::default());
@@ -92,9 +92,13 @@ impl RequestService {
         response
     }
 
-    async fn route(&self, request: Request<Body>, progress: &Progress, begun: Instant) -> Ended {
-        let mut router = self.router.clone();
-        let mut work = pin!(AssertUnwindSafe(router.call(request)).catch_unwind());
+    async fn route(
+        &mut self,
+        request: Request<Body>,
+        progress: &Progress,
+        begun: Instant,
+    ) -> Ended {
+        let mut work = pin!(AssertUnwindSafe(self.router.call(request)).catch_unwind());
         let mut look = pin!(tokio::time::sleep_until(begun + self.first_look(progress)));
         loop {
             tokio::select! {

@@ -11,6 +11,7 @@ async fn operators_see_that_it_lives_is_ready_and_what_it_did() {
     let mut client = server.client().await.unwrap();
     let posted = client.call(Method::POST, "/v2/queues/q/messages", POST).await.unwrap();
     assert_eq!(posted.status, StatusCode::CREATED, "{}", posted.text());
+    assert!(posted.headers.contains_key("x-openstack-request-id"));
 
     let mut operator = Client::connect(server.running.admin_address().unwrap()).await.unwrap();
     assert_eq!(operator.get("/livez").await.unwrap().status, StatusCode::OK);

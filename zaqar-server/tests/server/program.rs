@@ -60,14 +60,16 @@ async fn without_arguments_but_ports_it_names_its_file_and_a_curl_line_that_work
     assert_eq!(ended.code(), Some(0));
 }
 
-async fn refused(arguments: &[&str], words: &[&str]) {
-    let output = command(arguments).output().await.unwrap();
+/// The program ends with code 2 and one line that has these words.
+async fn refused(arguments: &[&str], words: &[&str]) -> anyhow::Result<()> {
+    let output = command(arguments).output().await?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
     assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
     for word in words {
         assert!(text.contains(word), "{arguments:?}: `{word}` is not in: {text}");
     }
+    Ok(())
 }
 
 #[tokio::test]
@@ -82,23 +84,27 @@ async fn what_it_cannot_start_with_is_one_line_that_names_it() {
         &[&["--port", &port], rest.as_slice()].concat(),
         &[&format!("127.0.0.1:{port}"), "drivers.transport.wsgi.port", "in use"],
     )
-    .await;
+    .await
+    .unwrap();
     refused(
         &["--storage", store, "--port", "0", "--admin-port", &port],
         &[&format!("127.0.0.1:{port}"), "admin.port", "in use"],
     )
-    .await;
+    .await
+    .unwrap();
     let ports = ["--port", "0", "--admin-port", "0", "--storage"];
     for (uri, words) in [
         ("nonsense", ["drivers.message_store.uri", "scheme"]),
         ("oracle://u:hidden@h/x", ["oracle://u:***@h/x", "sqlite"]),
         ("sqlite:/nowhere/at/all/zaqar.db", ["/nowhere/at/all/zaqar.db", "drivers.message_store"]),
     ] {
-        refused(&[ports.as_slice(), &[uri]].concat(), &words).await;
+        refused(&[ports.as_slice(), &[uri]].concat(), &words).await.unwrap();
     }
-    refused(&["--config", "/nowhere.toml"], &["/nowhere.toml", "No such file"]).await;
-    refused(&["--set", "transport.max_ttl=1"], &["transport.max_ttl", "no such option"]).await;
-    refused(&["config", "check", "--port", "x"], &["flag --port", "whole number"]).await;
+    refused(&["--config", "/nowhere.toml"], &["/nowhere.toml", "No such file"]).await.unwrap();
+    refused(&["--set", "transport.max_ttl=1"], &["transport.max_ttl", "no such option"])
+        .await
+        .unwrap();
+    refused(&["config", "check", "--port", "x"], &["flag --port", "whole number"]).await.unwrap();
 }
 
 #[tokio::test]

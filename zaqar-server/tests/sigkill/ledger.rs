@@ -28,7 +28,6 @@ struct Lease {
 
 #[derive(Debug)]
 struct Message {
-    batch: u64,
     acknowledged: bool,
     seen: bool,
     deletion: Deletion,
@@ -109,7 +108,6 @@ impl Ledger {
         book.in_doubt.insert(batch);
         for key in keys {
             let message = Message {
-                batch,
                 acknowledged: false,
                 seen: false,
                 deletion: Deletion::NotAsked,
@@ -124,8 +122,12 @@ impl Ledger {
     pub(crate) fn post_acknowledged(&self, batch: u64) {
         let mut book = self.book();
         book.in_doubt.remove(&batch);
-        for message in book.messages.values_mut().filter(|message| message.batch == batch) {
-            message.acknowledged = true;
+        let Book { messages, batches, .. } = &mut *book;
+        for key in usize::try_from(batch).ok().and_then(|at| batches.get(at)).into_iter().flatten()
+        {
+            if let Some(message) = messages.get_mut(key) {
+                message.acknowledged = true;
+            }
         }
     }
 
@@ -199,7 +201,10 @@ impl Ledger {
             .iter()
             .filter_map(|batch| book.batches.get(usize::try_from(*batch).ok()?))
             .filter(|keys| {
-                let seen = keys.iter().filter(|key| book.messages[key.as_str()].seen).count();
+                let seen = keys
+                    .iter()
+                    .filter(|key| book.messages.get(*key).is_some_and(|m| m.seen))
+                    .count();
                 seen != 0 && seen != keys.len()
             })
             .map(|keys| format!("{keys:?}: stored in part"))

@@ -87,7 +87,7 @@ async fn produce(
     let mut client = Client::connect(address).await?;
     for number in 0_u64.. {
         let keys: Vec<_> =
-            (0..plan.from_to((1, 10))).map(|n| format!("{name}-{number}-{n}")).collect();
+            (0..plan.between((1, 10))).map(|n| format!("{name}-{number}-{n}")).collect();
         let messages: Vec<_> = keys
             .iter()
             .map(|key| json!({"ttl": 86_400, "body": {"key": key, "filler": "x".repeat(200)}}))
@@ -127,9 +127,13 @@ async fn consume(address: SocketAddr, shared: Arc<Shared>, mut plan: Plan) -> an
             continue;
         }
         shared.acknowledge();
-        match plan.from_to((0, 9)) {
+        match plan.between((0, 9)) {
             0 => {}
             1 => release(&mut client, &shared, &claim, &held).await?,
+            2..6 => {
+                bulk_delete(&mut client, &shared.ledger, queue, &held).await?;
+                shared.acknowledge();
+            }
             _ => {
                 for message in &held {
                     delete(&mut client, &shared.ledger, message).await?;
@@ -161,7 +165,8 @@ async fn claim(
     let location = answer.headers.get("location").context("a claim without location")?;
     let location = location.to_str()?.to_owned();
     let answer = answer.json()?;
-    let messages = answer["messages"].as_array().context("a claim without messages")?;
+    let messages =
+        answer.get("messages").and_then(Value::as_array).context("a claim without messages")?;
     let held: Vec<Held> = messages.iter().map(held).collect::<anyhow::Result<_>>()?;
     let keys: Vec<_> = held.iter().map(|message| message.key.clone()).collect();
     ledger.claimed(&keys, asked, CLAIM_TTL);
@@ -169,7 +174,8 @@ async fn claim(
 }
 
 fn held(message: &Value) -> anyhow::Result<Held> {
-    let href = message["href"].as_str().context("a message without href")?.to_owned();
+    let href =
+        message.get("href").and_then(Value::as_str).context("a message without href")?.to_owned();
     Ok(Held { key: key_of(message)?, href })
 }
 
@@ -203,21 +209,64 @@ async fn delete(client: &mut Client, ledger: &Ledger, message: &Held) -> anyhow:
     Ok(())
 }
 
+/// Deletes messages in one request, and looks whether the first is gone.
+async fn bulk_delete(
+    client: &mut Client,
+    ledger: &Ledger,
+    queue: &str,
+    held: &[Held],
+) -> anyhow::Result<()> {
+    let ids: Vec<_> = held.iter().map(|message| id_of(&message.href)).collect();
+    for message in held {
+        ledger.delete_begins(&message.key);
+    }
+    let path = format!("/v2/queues/{queue}/messages?ids={}", ids.join(","));
+    let answer = client.call(Method::DELETE, &path, "").await?;
+    if answer.status != StatusCode::NO_CONTENT {
+        ledger.unexpected(format!("bulk delete: {} {}", answer.status, answer.text()));
+        return Ok(());
+    }
+    for message in held {
+        ledger.delete_acknowledged(&message.key);
+    }
+    let first = format!("/v2/queues/{queue}/messages/{}", ids.first().copied().unwrap_or_default());
+    let answer = client.get(&first).await?;
+    if answer.status != StatusCode::NOT_FOUND {
+        ledger.unexpected(format!("{first}: {} after its deletion", answer.status));
+    }
+    Ok(())
+}
+
+/// The message's id: the last part of its path.
+fn id_of(href: &str) -> &str {
+    let path = href.split('?').next().unwrap_or(href);
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// Claims and deletes whatever is free; returns how many messages that were.
-pub(crate) async fn drain(address: SocketAddr, ledger: &Ledger) -> anyhow::Result<u64> {
-    let mut client = Client::connect(address).await?;
-    let mut drained = 0;
+pub(crate) async fn drain(address: SocketAddr, ledger: &Arc<Ledger>) -> anyhow::Result<u64> {
+    let mut tasks = JoinSet::new();
     for queue in QUEUES {
-        loop {
-            let (_, held) = claim(&mut client, ledger, queue).await?;
-            if held.is_empty() {
-                break;
-            }
-            for message in &held {
-                delete(&mut client, ledger, message).await?;
-                drained += 1;
-            }
+        for _ in 0..CLAIMERS {
+            tasks.spawn(drain_queue(address, Arc::clone(ledger), queue));
         }
     }
+    let mut drained = 0;
+    while let Some(ended) = tasks.join_next().await {
+        drained += ended??;
+    }
     Ok(drained)
+}
+
+async fn drain_queue(address: SocketAddr, ledger: Arc<Ledger>, queue: &str) -> anyhow::Result<u64> {
+    let mut client = Client::connect(address).await?;
+    let mut drained = 0;
+    loop {
+        let (_, held) = claim(&mut client, &ledger, queue).await?;
+        if held.is_empty() {
+            return Ok(drained);
+        }
+        bulk_delete(&mut client, &ledger, queue, &held).await?;
+        drained += held.len() as u64;
+    }
 }

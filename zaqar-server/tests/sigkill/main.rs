@@ -36,7 +36,7 @@ impl Plan {
         mixed ^ (mixed >> 31)
     }
 
-    fn from_to(&mut self, (from, to): (u64, u64)) -> u64 {
+    fn between(&mut self, (from, to): (u64, u64)) -> u64 {
         from + self.next() % (to - from + 1)
     }
 }
@@ -55,7 +55,10 @@ async fn start(file: &Path) -> anyhow::Result<Program> {
         "--set",
         "transport.max_messages_per_page=1000",
     ];
-    Program::start(&mut command(&arguments)).await
+    let program = Program::start(&mut command(&arguments)).await?;
+    let same_file = program.banner.iter().any(|line| line.contains(&file.display().to_string()));
+    anyhow::ensure!(same_file, "it serves another file: {:?}", program.banner);
+    Ok(program)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,12 +71,12 @@ async fn nothing_acknowledged_is_lost_revived_or_claimed_twice_however_often_it_
     let mut plan = Plan(seed);
     let begun = Instant::now();
     for cycle in 0..cycles {
-        let program = start(&file).await.unwrap();
+        let mut program = start(&file).await.unwrap();
         walk::compare(program.address, &ledger).await.unwrap();
-        let target = plan.from_to(ACKNOWLEDGED);
+        let target = plan.between(ACKNOWLEDGED);
         let load = load::Load::start(program.address, &ledger, cycle, plan.next());
         load.acknowledged(target).await.unwrap();
-        program.kill().await.unwrap();
+        program.child.kill().await.unwrap();
         load.end().await;
     }
     let program = start(&file).await.unwrap();

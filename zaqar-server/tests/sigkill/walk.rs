@@ -15,7 +15,7 @@ pub(crate) const QUEUES: [&str; 2] = ["orders", "events"];
 
 /// The text that a message carries, by which the ledger knows it.
 pub(crate) fn key_of(message: &Value) -> anyhow::Result<String> {
-    let body = message["body"]["key"].as_str();
+    let body = message.pointer("/body/key").and_then(Value::as_str);
     Ok(body.with_context(|| format!("a message without our body: {message}"))?.to_owned())
 }
 
@@ -34,14 +34,15 @@ pub(crate) async fn compare(address: SocketAddr, ledger: &Ledger) -> anyhow::Res
             }
             anyhow::ensure!(answer.status == StatusCode::OK, "{}", answer.text());
             let page = answer.json()?;
-            let messages = page["messages"].as_array().context("no messages")?;
+            let messages = page.get("messages").and_then(Value::as_array).context("no messages")?;
             if messages.is_empty() {
                 break;
             }
             for message in messages {
                 found.push(key_of(message)?);
             }
-            let next = page["links"][0]["href"].as_str().context("no next page")?;
+            let next =
+                page.pointer("/links/0/href").and_then(Value::as_str).context("no next page")?;
             path = next.to_owned();
         }
     }

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 /// A running `zaqar-server` that has said that it listens.
 pub(crate) struct Program {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     /// What it printed.
     pub(crate) banner: Vec<String>,
@@ -43,11 +43,6 @@ impl Program {
             }
         }
         Err(anyhow!("it ended before it served: {:?}, {banner:?}", child.wait().await?))
-    }
-
-    /// Kills it as nothing can resist, and waits until it is gone.
-    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
-        Ok(self.child.kill().await?)
     }
 
     /// Asks it to end, and waits until it has.
