@@ -19,9 +19,10 @@ impl OutboxController for ReferenceData {
     async fn delivery_lease(&self, options: LeaseDeliveries) -> Result<Vec<Delivery>> {
         self.step("delivery_lease", |state, now| {
             state.require(Capability::Subscriptions, "delivery_lease")?;
+            // What is leased is returned: a lease on anything else would only hold it up.
+            let mut room = options.subscriptions_max.as_usize();
             let heads = state.heads.values_mut();
-            let deliveries = heads.flat_map(|head| head.lease_deliveries(&options, now));
-            Ok(deliveries.take(options.subscriptions_max.as_usize()).collect())
+            Ok(heads.flat_map(|head| head.lease_deliveries(&options, now, &mut room)).collect())
         })
         .await
     }
@@ -150,7 +151,12 @@ impl StoredSubscription {
 }
 
 impl Head {
-    fn lease_deliveries(&mut self, options: &LeaseDeliveries, now: Timestamp) -> Vec<Delivery> {
+    fn lease_deliveries(
+        &mut self,
+        options: &LeaseDeliveries,
+        now: Timestamp,
+        room: &mut usize,
+    ) -> Vec<Delivery> {
         let queue = self.key.incarnate(self.incarnation);
         let lease = Lease { id: options.lease, ends_at: now.after(options.ttl) };
         let mut deliveries = Vec::new();
@@ -160,7 +166,7 @@ impl Head {
             if others || held || !subscription.is_listening(now) {
                 continue;
             }
-            if deliveries.len() == options.subscriptions_max.as_usize() {
+            if *room == 0 {
                 break;
             }
             let messages = subscription.due(&self.outbox, options.messages_max, now);
@@ -168,6 +174,7 @@ impl Head {
                 continue;
             }
             subscription.lease = Some(lease);
+            *room -= 1;
             deliveries.push(Delivery {
                 queue: queue.clone(),
                 subscription: subscription.show(now),
