@@ -56,6 +56,12 @@ cases! {
         methods: ["claim_create", "transfer_lease", "message_insert_moved"],
         summary: "A moved message can be claimed, released and parked again on its way to a third queue.",
     }
+    parked_message_outlives_its_ttl = "dead_letter.park.outlives_its_ttl" {
+        level: Extended(DeadLetter),
+        guarantees: [G1, G10],
+        methods: ["transfer_lease", "message_get", "gc"],
+        summary: "A parked message waits for its target beyond its own ttl: nothing collects it on its way.",
+    }
     purge_of_the_source_drops_transfers = "dead_letter.purge.drops_transfers" {
         level: Extended(DeadLetter),
         guarantees: [G4, G10],
@@ -267,6 +273,23 @@ async fn moved_message_dies_again(ctx: &Context) -> CaseResult {
     ctx.data.outbox().transfer_complete(transfer).await?;
     check!(ctx.list_all(&dead).await?.is_empty(), "the second source still holds it");
     check_eq!(ids(&ctx.list_free(&last).await?), posted, "the third queue");
+    Ok(())
+}
+
+async fn parked_message_outlives_its_ttl(ctx: &Context) -> CaseResult {
+    let (source, dead) = (ctx.queue("source").await?, ctx.queue("dead").await?);
+    let posted = parked(ctx, &source, 2).await?;
+    for _ in 0..3 {
+        ctx.advance(86_400).await?;
+        gc(ctx, 0).await?;
+        ctx.data.messages().message_get(&source, *nth(&posted, 0)?).await?;
+    }
+    for transfer in lease(ctx).await? {
+        insert(ctx, &dead, &transfer.message).await?;
+        ctx.data.outbox().transfer_complete(&transfer).await?;
+    }
+    check_eq!(ids(&ctx.list_free(&dead).await?), posted, "the target, days later");
+    check!(ctx.list_all(&source).await?.is_empty(), "the source still holds a copy");
     Ok(())
 }
 
