@@ -30,6 +30,7 @@ mod removals;
 mod rows;
 mod stats;
 mod step;
+mod subscription_changes;
 mod subscriptions;
 mod sweep;
 mod tables;

@@ -137,19 +137,26 @@ async fn insert(
             None => counters.push((head.number, head.next)),
         }
     }
-    for chunk in rows.chunks(ROWS_PER_INSERT_MAX) {
-        let statement = bind_rows(step, chunk);
+    // The last insert and the first counter share a text: nearly always that is all there is.
+    let (last, others) = match counters.split_first() {
+        Some((last, others)) => (*last, others),
+        None => return Ok(()),
+    };
+    let mut chunks = rows.chunks(ROWS_PER_INSERT_MAX).peekable();
+    while let Some(chunk) = chunks.next() {
+        let counter = chunks.peek().is_none().then_some(last);
+        let statement = bind_rows(step, chunk, counter);
         step.execute(statement).await?;
     }
-    for (number, next) in counters {
+    for (number, next) in others {
         let update = sqlx::query("UPDATE heads SET next = ? WHERE number = ?");
-        step.execute(update.bind(next).bind(number)).await?;
+        step.execute(update.bind(*next).bind(*number)).await?;
     }
     Ok(())
 }
 
-fn bind_rows(step: &Step<'_>, rows: &[NewRow<'_>]) -> Statement {
-    let mut statement = assembled(&insert_text(rows.len()));
+fn bind_rows(step: &Step<'_>, rows: &[NewRow<'_>], counter: Option<(i64, i64)>) -> Statement {
+    let mut statement = assembled(&insert_text(rows.len(), counter.is_some()));
     for row in rows {
         statement = statement
             .bind(row.id)
@@ -168,7 +175,10 @@ fn bind_rows(step: &Step<'_>, rows: &[NewRow<'_>]) -> Statement {
             .bind(step.now.as_millis())
             .bind(row.client.map(str::to_owned));
     }
-    statement
+    match counter {
+        Some((number, next)) => statement.bind(next).bind(number),
+        None => statement,
+    }
 }
 
 /// The stored form of a time-to-live.
@@ -177,20 +187,23 @@ pub(crate) fn ttl_code(ttl: Ttl) -> i64 {
     i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The insert of so many rows: both tables in one text, so that the batch is one hop.
-fn insert_text(rows: usize) -> Arc<str> {
-    static TEXTS: [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1] =
-        [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
+/// The insert of so many rows into both tables, and the counter's update, in one text: one hop.
+fn insert_text(rows: usize, counted: bool) -> Arc<str> {
+    type Texts = [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1];
+    static PLAIN: Texts = [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
+    static COUNTED: Texts = [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
     let make = || {
         let bodies = vec!["(?,?,?)"; rows].join(",");
         let messages = vec!["(?,?,?,?,?,?,0,?)"; rows].join(",");
+        let counter = if counted { ";UPDATE heads SET next = ? WHERE number = ?" } else { "" };
         Arc::from(format!(
             "INSERT INTO bodies (id, body, checksum) VALUES {bodies};\
              INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, client) \
-             VALUES {messages}"
+             VALUES {messages}{counter}"
         ))
     };
-    TEXTS.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))
+    let texts = if counted { &COUNTED } else { &PLAIN };
+    texts.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))
 }
 
 /// Records what else belongs to the post: its outbox entry (G13).
