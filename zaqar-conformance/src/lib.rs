@@ -5,7 +5,7 @@
 //! then a test of its own, and the suite says which guarantee (G1 to G17) a driver breaks, with the
 //! evidence and a line that reproduces it. As a library: [`Suite`], which returns a [`Report`].
 //!
-//! Where to go: `cases/` holds the cases as data; [`reference`] is a driver in memory, the
+//! Where to go: `cases/` holds the cases as data; [`mod@reference`] is a driver in memory, the
 //! executable specification that passes everything but durability; `loss/` is the ledger that finds
 //! lost messages, `fault/` injects faults, `model/` compares a driver with the reference step by
 //! step. Nothing here knows a particular backend.

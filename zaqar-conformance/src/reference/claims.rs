@@ -53,7 +53,11 @@ impl ClaimController for ReferenceData {
                 message.claim_count = if forget { 0 } else { message.claim_count };
                 found = true;
             }
-            if found { Ok(()) } else { Err(missing(queue, id)) }
+            if !found {
+                return Err(missing(queue, id));
+            }
+            head.claims.insert(id, hold.ends_at);
+            Ok(())
         })
         .await
     }
@@ -61,9 +65,11 @@ impl ClaimController for ReferenceData {
     async fn claim_delete(&self, queue: &QueueRef, id: ClaimId) -> Result<()> {
         self.step("claim_delete", |state, now| {
             state.require(Capability::Claims, "claim_delete")?;
-            for message in state.head_mut(queue)?.held_mut(id, now) {
+            let head = state.head_mut(queue)?;
+            for message in head.held_mut(id, now) {
                 message.hold = None;
             }
+            head.claims.remove(&id);
             Ok(())
         })
         .await
@@ -96,9 +102,8 @@ impl Head {
 
     fn claim(&mut self, options: &CreateClaim, now: Timestamp) -> Result<Claimed> {
         // A repeat under the same id: what the claim still holds, and nothing more.
-        let held = self.show_held(options.id, now)?;
-        if !held.is_empty() {
-            return Ok(Claimed { messages: held, parked: 0 });
+        if self.claims.contains_key(&options.id) {
+            return Ok(Claimed { messages: self.show_held(options.id, now)?, parked: 0 });
         }
         let hold = Hold {
             claim: options.id,
@@ -127,6 +132,9 @@ impl Head {
                     claimed.messages.push(message.show(incarnation, now)?);
                 }
             }
+        }
+        if !claimed.messages.is_empty() {
+            self.claims.insert(options.id, hold.ends_at);
         }
         Ok(claimed)
     }

@@ -246,6 +246,7 @@ fn collect(head: &mut Head, now: Timestamp, options: GcOptions, room: &mut u64) 
     let life = |message: &Stored| message.parked.is_none().then_some(message.expires_at);
     head.messages.retain(|_, message| life(message).is_none_or(&mut keep));
     head.keys.retain(|_, key| keep(key.until));
+    head.claims.retain(|_, ends_at| keep(*ends_at));
     head.subscriptions.retain(|_, subscription| keep(subscription.expires_at));
     more
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use zaqar_core::limits::SEQUENCE_MAX;
 use zaqar_core::{
-    ClientId, Error, ExhaustedDelivery, HeadState, IdempotencyKey, Incarnation, MessageId,
+    ClaimId, ClientId, Error, ExhaustedDelivery, HeadState, IdempotencyKey, Incarnation, MessageId,
     MessageMarker, NewMessage, OutboxMessage, PostKey, Posted, QueueHead, QueueKey, Result,
     Timestamp,
 };
@@ -35,6 +35,9 @@ pub(super) struct Head {
     /// Every message ever moved in, and its position here: a move is never done twice (G10).
     pub(super) arrivals: BTreeMap<MessageId, u64>,
     pub(super) keys: BTreeMap<IdempotencyKey, StoredKey>,
+    /// The ends of claims that took something and were not released: an id that was used claims no
+    /// more, whatever became of its messages, until it is forgotten.
+    pub(super) claims: BTreeMap<ClaimId, Timestamp>,
     pub(super) subscription_next: u64,
     pub(super) subscriptions: BTreeMap<u64, StoredSubscription>,
     pub(super) outbox: Vec<OutboxEntry>,
@@ -57,6 +60,7 @@ impl Head {
             messages: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             keys: BTreeMap::new(),
+            claims: BTreeMap::new(),
             subscription_next: 1,
             subscriptions: BTreeMap::new(),
             outbox: Vec::new(),
