@@ -72,15 +72,16 @@ impl RequestService {
         let line = RequestLine::begin(&request);
         let progress = Arc::new(Progress::default());
         let (method, version) = (request.method().clone(), request.version());
+        let change = Change::of(&request);
         let request = observe(request, &progress);
         let ended = self.route(request, &progress, begun).await;
         let mut response = match ended {
             Ended::Answered(response) => response,
             Ended::Panicked => {
                 tracing::error!("a request handler panicked");
-                failure(Cause::Panic, stored(&method, &progress))
+                failure(Cause::Panic, change.stored(&progress))
             }
-            Ended::Late => failure(Cause::Late, stored(&method, &progress)),
+            Ended::Late => failure(Cause::Late, change.stored(&progress)),
         };
         if version < Version::HTTP_2 && !progress.body_done() {
             // What is left of the body would be taken for the next request.
@@ -154,15 +155,39 @@ enum Cause {
     Panic,
 }
 
-/// What a client needs to know of a change that was given up: a request whose body never came in
-/// whole has certainly changed nothing.
-fn stored(method: &Method, progress: &Progress) -> &'static str {
-    if method.is_safe() {
-        ""
-    } else if progress.body_done() {
-        ", \"stored\": \"unknown\""
-    } else {
-        ", \"stored\": false"
+/// What is known of the effect of a request that is given up.
+#[derive(Clone, Copy)]
+enum Change {
+    /// It changes nothing.
+    None,
+    /// It changes something once its body is there, and not before.
+    NeedsBody,
+    /// It may change something at any time.
+    AnyTime,
+}
+
+impl Change {
+    /// A handler that takes a body reads it whole before it acts, if its length was declared. One
+    /// that takes none, or an undeclared one for none, acts first and skips the body afterwards.
+    fn of(request: &Request<Incoming>) -> Self {
+        let method = request.method();
+        let takes_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+        if method.is_safe() {
+            Self::None
+        } else if takes_body && request.headers().contains_key(header::CONTENT_LENGTH) {
+            Self::NeedsBody
+        } else {
+            Self::AnyTime
+        }
+    }
+
+    /// The member of the error's body that says it.
+    fn stored(self, progress: &Progress) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::NeedsBody if !progress.body_done() => ", \"stored\": false",
+            Self::NeedsBody | Self::AnyTime => ", \"stored\": \"unknown\"",
+        }
     }
 }
 

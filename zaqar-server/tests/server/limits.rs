@@ -89,6 +89,18 @@ async fn a_body_that_trickles_is_refused_with_nothing_stored() {
 }
 
 #[tokio::test]
+async fn a_deletion_whose_useless_body_trickles_is_not_said_to_have_failed() {
+    let server = Server::start(|config| config.limits.body_rate_grace_ms = 50).await.unwrap();
+    let mut stream = server.raw().await.unwrap();
+    let head = post_head(10).replace("POST", "DELETE").replace("expect: 100-continue\r\n", "");
+    let head = head.replace("/messages", "/messages?ids=1");
+    let answer = exchange(&mut stream, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\"stored\": \"unknown\""), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_has_only_so_much_time_in_all() {
     let server = Server::start(|config| {
         config.limits.request_timeout_ms = 50;
