@@ -1,6 +1,7 @@
 //! The verdict on synthetic histories: each set is empty on a good history and finds the one thing
 //! that is wrong with a bad one.
 
+#[cfg(test)]
 #[path = "verdict/history.rs"]
 mod synthetic;
 

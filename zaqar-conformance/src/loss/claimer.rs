@@ -8,10 +8,11 @@ use super::request::Request;
 use super::worker::{LEASE_S_MAX, WorkQueue};
 use super::workload::{Task, claim_id};
 
-/// Claims until the producers are done and nothing is claimable.
+/// Claims until the producers are done and nothing is claimable, or the rounds are over: a driver
+/// that gives messages out again and again never runs out of them.
 pub(super) async fn run(mut task: Task) {
     let mut stale = None;
-    loop {
+    for _ in 0..task.rounds_max {
         let queue = pick(&mut task);
         let claim = claim_id(&mut task.rng);
         let short = task.lapses && task.rng.random_bool(0.5);

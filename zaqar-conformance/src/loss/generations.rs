@@ -40,7 +40,7 @@ pub(super) async fn queue_delete_races_post(run: TrialRun) -> TrialResult {
     let lives = 12 * scale(run.budget);
     for generation in 1..=lives {
         // Nobody is left to post only if every user died, which `join` reports.
-        if progress.wait_for(|posts| *posts >= generation * POSTS_PER_LIFE).await.is_err() {
+        if !more_posts(&mut progress).await {
             break;
         }
         close(&stage, &queue).await?;
@@ -49,13 +49,19 @@ pub(super) async fn queue_delete_races_post(run: TrialRun) -> TrialResult {
         current.send_replace(Some(queue.clone()));
     }
     // The last life gets its share of posts too, so that there is something to come out.
-    let last = progress.wait_for(|posts| *posts >= (lives + 1) * POSTS_PER_LIFE).await.is_ok();
+    let last = more_posts(&mut progress).await;
     current.send_replace(None);
     join(&mut users).await?;
     if !last {
         return Err(Failure::broken("the producers died"));
     }
     stage.finish(&[queue]).await
+}
+
+/// Awaits as many more posts as a life gets; `false` if nobody posts any more.
+async fn more_posts(progress: &mut watch::Receiver<u32>) -> bool {
+    let enough = progress.borrow_and_update().saturating_add(POSTS_PER_LIFE);
+    progress.wait_for(|posts| *posts >= enough).await.is_ok()
 }
 
 /// Deletes the queue as an engine does, and records it.

@@ -220,7 +220,8 @@ pub(super) async fn claims_are_exclusive(run: TrialRun) -> TrialResult {
         let mut rng = StdRng::seed_from_u64(run.seed ^ u64::from(id));
         claimers.spawn(async move {
             barrier.wait().await;
-            loop {
+            // One more than there are messages: a driver that gives them out twice never ends.
+            for _ in 0..=count {
                 let claim = claim_id(&mut rng);
                 let limit = rng.random_range(1..=9);
                 if worker.claim(&queue, claim, LEASE_S_MAX, limit).await.is_empty() {
@@ -249,8 +250,13 @@ pub(super) async fn delete_races_release(run: TrialRun) -> TrialResult {
         for (worker, request) in (0..).zip(requests) {
             let (worker, queue, barrier) =
                 (stage.worker(worker), queue.clone(), Arc::clone(&barrier));
+            // Whoever is released from the barrier first would else win nearly every round.
+            let head_start = rng.random_range(0..4);
             racers.spawn(async move {
                 barrier.wait().await;
+                for _ in 0..head_start {
+                    tokio::task::yield_now().await;
+                }
                 worker.note(&queue, request).await;
             });
         }

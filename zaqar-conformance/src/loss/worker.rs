@@ -16,6 +16,8 @@ use crate::case::Failure;
 
 /// Steps after which a loop that must come to an end is taken for endless.
 const STEPS_MAX: usize = 100_000;
+/// Claims after which a queue that still is not empty never will be: a hundred messages each.
+const CLAIMS_PER_DRAIN_MAX: usize = 2_000;
 /// The longest lease of a workload, in seconds: after it, every claim is over.
 pub(crate) const LEASE_S_MAX: u64 = 300;
 
@@ -215,7 +217,7 @@ impl Worker {
             self.target.tend().await?;
         }
         for step in 0.. {
-            if step > STEPS_MAX {
+            if step > CLAIMS_PER_DRAIN_MAX {
                 return Err(Failure::broken("claiming and deleting does not empty the queue"));
             }
             let claim = ClaimId::random();

@@ -75,6 +75,8 @@ pub(crate) struct Task {
     pub(crate) queues: WorkQueues,
     pub(crate) swarm: Swarm,
     pub(crate) progress: watch::Receiver<Progress>,
+    /// How often a consumer asks for messages at most.
+    pub(crate) rounds_max: u32,
     /// Whether leases may be left to their end: only where time can be turned.
     pub(crate) lapses: bool,
 }
@@ -157,6 +159,7 @@ impl Workload {
             queues: self.queues.clone(),
             swarm: self.swarm,
             progress: progress.clone(),
+            rounds_max: 2 * self.size.producers * self.size.posts_each,
             lapses: self.clock.is_some(),
         }
     }
@@ -209,7 +212,7 @@ async fn produce(mut task: Task, posts: u32, progress: Arc<watch::Sender<Progres
 
 async fn pop(mut task: Task) {
     let queue = task.queues.popped.clone();
-    loop {
+    for _ in 0..task.rounds_max {
         let limit = task.rng.random_range(1..=5);
         let request = super::request::Request::Pop { limit };
         let popped = task.worker.call(&queue, request).await;

@@ -138,14 +138,9 @@ impl Comparison {
             if found.is_some() {
                 self.steps.fetch_add(1, Ordering::Relaxed);
             }
-            if found != wanted {
-                let nothing = || String::from("nothing to do it to");
-                let (found, wanted) =
-                    (found.unwrap_or_else(nothing), wanted.unwrap_or_else(nothing));
-                return Err(format!(
-                    "{transcript}  {op:?}\n    driver:    {found}\n    reference: {wanted}"
-                ));
-            }
+            differing(&transcript, op, "", &found, &wanted)?;
+            let (seen, there) = (subject.look().await, reference.look().await);
+            differing(&transcript, op, " leaves", &seen, &there)?;
             if let Some(said) = found {
                 transcript.push_str(&format!("  {op:?} -> {said}\n"));
             } else if matches!(op, Op::Advance { .. }) {
@@ -163,4 +158,20 @@ impl Comparison {
             _ => {}
         }
     }
+}
+
+/// An error with the history so far unless both drivers said the same.
+fn differing(
+    transcript: &str,
+    op: &Op,
+    what: &str,
+    found: &Option<String>,
+    wanted: &Option<String>,
+) -> Result<(), String> {
+    if found == wanted {
+        return Ok(());
+    }
+    let words = |said: &Option<String>| said.clone().unwrap_or_else(|| "has nothing for it".into());
+    let (found, wanted) = (words(found), words(wanted));
+    Err(format!("{transcript}  {op:?}{what}\n    driver:    {found}\n    reference: {wanted}"))
 }

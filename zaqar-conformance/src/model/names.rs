@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use zaqar_core::{
-    Claim, ClaimId, Error, Message, MessageId, MessageMarker, Subscription, SubscriptionId,
-    Timestamp,
+    Claim, ClaimId, Error, Message, MessageId, MessageMarker, QueueRef, Subscription,
+    SubscriptionId, Timestamp,
 };
 
 /// What one driver called the things of a history, in the order in which they were made.
@@ -17,21 +17,25 @@ pub(super) struct Names {
     markers: Vec<MessageMarker>,
     subscriptions: Vec<SubscriptionId>,
     claims: Vec<ClaimId>,
+    claims_made: u128,
+    /// Where each message was posted and each claim was made.
+    homes: (Vec<QueueRef>, Vec<QueueRef>),
     /// What each claim returned when it was made.
     claimed: Vec<Vec<MessageId>>,
 }
 
 fn pick<T: Clone>(from: &[T], number: u16) -> Option<T> {
-    let nth = usize::from(number).checked_rem(from.len())?;
-    from.get(nth).cloned()
+    let back = usize::from(number).checked_rem(from.len())?;
+    from.iter().nth_back(back).cloned()
 }
 
 impl Names {
-    pub(super) fn posted(&mut self, ids: &[MessageId]) -> String {
+    pub(super) fn posted(&mut self, queue: &QueueRef, ids: &[MessageId]) -> String {
         for id in ids {
             if !self.ordinals.contains_key(id) {
                 self.ordinals.insert(*id, self.messages.len());
                 self.messages.push(*id);
+                self.homes.0.push(queue.clone());
             }
         }
         self.ids(ids.iter().copied())
@@ -70,15 +74,28 @@ impl Names {
         pick(&self.claimed, number).unwrap_or_default()
     }
 
-    pub(super) fn add_claim(&mut self, id: ClaimId, messages: &[Message]) {
+    pub(super) fn message_home(&self, number: u16) -> Option<QueueRef> {
+        pick(&self.homes.0, number)
+    }
+
+    pub(super) fn claim_home(&self, number: u16) -> Option<QueueRef> {
+        pick(&self.homes.1, number)
+    }
+
+    pub(super) fn add_claim(&mut self, queue: &QueueRef, id: ClaimId, messages: &[Message]) {
+        self.claims_made += 1;
+        // A claim that found nothing is none; an id that is none is soon had by other means.
+        if messages.is_empty() {
+            return;
+        }
         self.claims.push(id);
+        self.homes.1.push(queue.clone());
         self.claimed.push(messages.iter().map(|message| message.id).collect());
     }
 
     /// A claim that both drivers know by the same, never used id.
     pub(super) fn next_claim(&self) -> ClaimId {
-        let nth = u128::try_from(self.claims.len()).unwrap_or(u128::MAX);
-        ClaimId::from_u128(0x5eed_0000 + nth)
+        ClaimId::from_u128(0x5eed_0000 + self.claims_made)
     }
 
     pub(super) fn add_markers(&mut self, markers: impl Iterator<Item = MessageMarker>) {

@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::option;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 
 /// How many queues a history uses: two in each of two projects.
 pub(super) const QUEUES: usize = 4;
@@ -13,9 +13,11 @@ pub(super) const QUEUES: usize = 4;
 pub(super) struct Place {
     pub(super) queue: usize,
     pub(super) former: bool,
+    /// Whether a step on a message or claim goes to the queue where that was made instead.
+    pub(super) home: bool,
 }
 
-/// A number that picks one of what the history made so far, whatever its count.
+/// A number that picks one of what the history made so far, whatever its count; 0 is the latest.
 pub(super) type Pick = u16;
 
 /// One step. Spans are in seconds.
@@ -76,10 +78,11 @@ pub(super) enum Op {
         message: Pick,
         claim: Option<Pick>,
     },
-    /// Deletes what a claim returned last, under that claim.
+    /// Deletes what a claim returned, under that claim: all of it at once, or its first message.
     DeleteClaimed {
         on: Place,
         claim: Pick,
+        bulk: bool,
     },
     BulkDelete {
         on: Place,
@@ -125,39 +128,42 @@ pub(super) enum Op {
     },
 }
 
-fn place() -> impl Strategy<Value = Place> {
+fn place() -> BoxedStrategy<Place> {
     let former = prop_oneof![12 => Just(false), 1 => Just(true)];
     // The first queue is used most: what interferes must meet.
-    let queue = prop_oneof![4 => Just(0), 3 => Just(1), 1 => Just(2), 1 => Just(3)];
-    (queue, former).prop_map(|(queue, former)| Place { queue, former })
+    let queue = prop_oneof![6 => Just(0), 2 => Just(1), 1 => Just(2), 1 => Just(3)];
+    let home = prop_oneof![5 => Just(true), 1 => Just(false)];
+    (queue, former, home).prop_map(|(queue, former, home)| Place { queue, former, home }).boxed()
 }
 
-fn ttl() -> impl Strategy<Value = u64> {
-    prop_oneof![3 => Just(3_600), 2 => Just(60), 1 => Just(5), 1 => Just(1)]
+fn ttl() -> BoxedStrategy<u64> {
+    prop_oneof![3 => Just(3_600), 2 => Just(60), 1 => Just(5), 1 => Just(1)].boxed()
 }
 
-fn delay() -> impl Strategy<Value = u64> {
-    prop_oneof![6 => Just(0), 1 => Just(3), 1 => Just(30)]
+fn delay() -> BoxedStrategy<u64> {
+    prop_oneof![6 => Just(0), 1 => Just(3), 1 => Just(30)].boxed()
 }
 
-fn lease() -> impl Strategy<Value = u64> {
-    prop_oneof![2 => Just(60), 2 => Just(10), 1 => Just(1)]
+fn lease() -> BoxedStrategy<u64> {
+    prop_oneof![2 => Just(60), 2 => Just(10), 1 => Just(1)].boxed()
 }
 
-fn grace() -> impl Strategy<Value = u64> {
-    prop_oneof![Just(0), Just(5), Just(60)]
+fn grace() -> BoxedStrategy<u64> {
+    prop_oneof![Just(0), Just(5), Just(60)].boxed()
 }
 
-fn limit() -> impl Strategy<Value = u32> {
-    prop_oneof![Just(1), Just(2), Just(3), Just(10), Just(100)]
+fn limit() -> BoxedStrategy<u32> {
+    prop_oneof![Just(1), Just(2), Just(3), Just(10), Just(100)].boxed()
 }
 
-fn pick() -> impl Strategy<Value = Pick> {
-    any::<Pick>()
+fn pick() -> BoxedStrategy<Pick> {
+    prop_oneof![3 => 0..3_u16, 1 => any::<Pick>()].boxed()
 }
+
+// Strategies are boxed: nested by value they outgrow a thread's stack.
 
 /// Steps on messages.
-fn messages() -> impl Strategy<Value = Op> {
+fn messages() -> BoxedStrategy<Op> {
     let include = (any::<bool>(), any::<bool>());
     let key = prop_oneof![8 => Just(None), 1 => (0_u8..2).prop_map(Some)];
     prop_oneof![
@@ -178,11 +184,12 @@ fn messages() -> impl Strategy<Value = Op> {
         1 => place().prop_map(|on| Op::Purge { on }),
         1 => place().prop_map(|on| Op::Stats { on }),
     ]
+    .boxed()
 }
 
 /// Steps on claims.
-fn claims() -> impl Strategy<Value = Op> {
-    let claims_max = prop_oneof![2 => Just(None), 1 => (1_u32..3).prop_map(Some)];
+fn claims() -> BoxedStrategy<Op> {
+    let claims_max = prop_oneof![1 => Just(None), 1 => (1_u32..3).prop_map(Some)];
     prop_oneof![
         6 => (place(), lease(), grace(), limit(), claims_max).prop_map(
             |(on, ttl, grace, limit, claims_max)| Op::Claim { on, ttl, grace, limit, claims_max }
@@ -192,13 +199,15 @@ fn claims() -> impl Strategy<Value = Op> {
         2 => (place(), pick(), lease(), grace())
             .prop_map(|(on, claim, ttl, grace)| Op::ClaimUpdate { on, claim, ttl, grace }),
         2 => (place(), pick()).prop_map(|(on, claim)| Op::ClaimDelete { on, claim }),
-        2 => (place(), pick()).prop_map(|(on, claim)| Op::DeleteClaimed { on, claim }),
+        3 => (place(), pick(), any::<bool>())
+            .prop_map(|(on, claim, bulk)| Op::DeleteClaimed { on, claim, bulk }),
         2 => (place(), 1_u8..4).prop_map(|(on, steps)| Op::Transfer { on, steps }),
     ]
+    .boxed()
 }
 
 /// Everything else.
-fn others() -> impl Strategy<Value = Op> {
+fn others() -> BoxedStrategy<Op> {
     let spans = [400_u64, 1_000, 1_001, 4_999, 5_000, 10_000, 61_000];
     prop_oneof![
         6 => proptest::sample::select(spans.to_vec()).prop_map(|ms| Op::Advance { ms }),
@@ -211,9 +220,16 @@ fn others() -> impl Strategy<Value = Op> {
         1 => (place(), pick())
             .prop_map(|(on, subscription)| Op::Unsubscribe { on, subscription }),
     ]
+    .boxed()
 }
 
-/// Histories of up to `steps` steps.
+/// Histories of up to `steps` steps, half of them that long: what interferes needs room to meet.
 pub(super) fn histories(steps: usize) -> impl Strategy<Value = Vec<Op>> {
-    vec(prop_oneof![5 => messages(), 4 => claims(), 3 => others()], 1..=steps)
+    let lengths = 1..2 * steps;
+    vec(prop_oneof![5 => messages(), 4 => claims(), 3 => others()], lengths).prop_map(
+        move |mut ops| {
+            ops.truncate(steps);
+            ops
+        },
+    )
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use zaqar_core::limits::PAGE_LIMIT_MAX;
 use zaqar_core::{
     ClaimId, ClientId, Clock, CreateClaim, Created, Error, GcOptions, IdempotencyKey, JsonObject,
     LeaseId, ListMessages, ManualClock, NewMessage, NewSubscription, PageLimit, PostKey,
@@ -10,7 +11,7 @@ use zaqar_core::{
 };
 
 use super::names::{Names, variant};
-use super::op::{Op, Place, QUEUES};
+use super::op::{Op, Pick, Place, QUEUES};
 use crate::context::Context;
 use crate::harness::Drivers;
 
@@ -26,6 +27,8 @@ pub(super) struct Side {
     former: Vec<Option<QueueRef>>,
     pub(super) names: Names,
     posts: usize,
+    /// The queue of the latest step.
+    latest: Option<QueueRef>,
 }
 
 fn span(seconds: u64) -> Ttl {
@@ -46,7 +49,7 @@ impl Side {
             queues.push(make(&drivers, key).await?);
         }
         let former = vec![None; QUEUES];
-        Ok(Self { drivers, clock, queues, former, names: Names::default(), posts: 0 })
+        Ok(Self { drivers, clock, queues, former, names: Names::default(), posts: 0, latest: None })
     }
 
     /// Carries `op` out; `None` if the history made nothing yet that it could be done to.
@@ -55,7 +58,9 @@ impl Side {
         Some(match said {
             Ok(text) => format!("Ok {text}"),
             // Which of several reasons refuses a whole bulk is the driver's choice.
-            Err(error) if matches!(op, Op::BulkDelete { .. } | Op::DeleteClaimed { .. }) => {
+            Err(error)
+                if matches!(op, Op::BulkDelete { .. } | Op::DeleteClaimed { bulk: true, .. }) =>
+            {
                 format!("Err {:?}", error.class())
             }
             Err(error) => format!("Err {}", variant(&error)),
@@ -84,12 +89,41 @@ impl Side {
         }
     }
 
-    fn place(&self, on: Place) -> Option<QueueRef> {
-        if on.former {
-            self.former.get(on.queue).cloned().flatten()
-        } else {
-            self.queues.get(on.queue).cloned()
+    fn place(&mut self, on: Place) -> Option<QueueRef> {
+        let lives = if on.former { self.former.get(on.queue) } else { None };
+        let queue = match lives {
+            Some(former) => former.clone(),
+            None => self.queues.get(on.queue).cloned(),
+        };
+        self.latest.clone_from(&queue);
+        queue
+    }
+
+    fn of_message(&mut self, on: Place, message: Pick) -> Option<QueueRef> {
+        if !on.home {
+            return self.place(on);
         }
+        self.latest = self.names.message_home(message);
+        self.latest.clone()
+    }
+
+    fn of_claim(&mut self, on: Place, claim: Pick) -> Option<QueueRef> {
+        if !on.home {
+            return self.place(on);
+        }
+        self.latest = self.names.claim_home(claim);
+        self.latest.clone()
+    }
+
+    /// Everything that is in the queue of the latest step, so that no step changes anything unseen.
+    pub(super) async fn look(&self) -> Option<String> {
+        let queue = self.latest.as_ref().or_else(|| self.queues.first())?;
+        let options = ListMessages::new().include_claimed(true).include_delayed(true);
+        let options = options.limit(PageLimit::new(PAGE_LIMIT_MAX).unwrap_or_default());
+        Some(match self.drivers.data.messages().message_list(queue, options).await {
+            Ok(page) => self.names.messages(&page.items, self.clock.now()),
+            Err(error) => variant(&error),
+        })
     }
 
     async fn posting_and_reading(&mut self, op: &Op) -> Option<Said> {
@@ -106,7 +140,7 @@ impl Side {
                 self.list(&queue, *limit, after, *hide, *include).await
             }
             Op::Get { on, message } => {
-                let (queue, id) = (self.place(*on)?, self.names.message(*message)?);
+                let (queue, id) = (self.of_message(*on, *message)?, self.names.message(*message)?);
                 let found = messages.message_get(&queue, id).await;
                 found.map(|message| self.names.messages(&[message], now))
             }
@@ -157,7 +191,7 @@ impl Side {
         let options = PostMessages::new().client(client_id(client)?).key(key);
         let batch = batch.collect();
         let posted = self.drivers.data.messages().message_post(queue, batch, options).await?;
-        Ok(format!("{} repeated {}", self.names.posted(&posted.ids), posted.repeated))
+        Ok(format!("{} repeated {}", self.names.posted(queue, &posted.ids), posted.repeated))
     }
 
     async fn list(
@@ -195,25 +229,25 @@ impl Side {
                 self.claim(&queue, options.redrive(redrive)).await
             }
             Op::ClaimAgain { on, claim } => {
-                let (queue, id) = (self.place(*on)?, self.names.claim(*claim)?);
+                let (queue, id) = (self.of_claim(*on, *claim)?, self.names.claim(*claim)?);
                 let options = CreateClaim::new(id, span(60), Ttl::ZERO);
                 let again = claims.claim_create(&queue, options).await;
                 again.map(|claimed| self.names.messages(&claimed.messages, now))
             }
             Op::ClaimGet { on, claim } => {
-                let (queue, id) = (self.place(*on)?, self.names.claim(*claim)?);
+                let (queue, id) = (self.of_claim(*on, *claim)?, self.names.claim(*claim)?);
                 claims.claim_get(&queue, id).await.map(|(claim, messages)| {
                     let lease = self.names.lease(&claim, now);
                     format!("{lease} {}", self.names.messages(&messages, now))
                 })
             }
             Op::ClaimUpdate { on, claim, ttl, grace } => {
-                let (queue, id) = (self.place(*on)?, self.names.claim(*claim)?);
+                let (queue, id) = (self.of_claim(*on, *claim)?, self.names.claim(*claim)?);
                 let updated = claims.claim_update(&queue, id, span(*ttl), span(*grace)).await;
                 updated.map(|()| String::new())
             }
             Op::ClaimDelete { on, claim } => {
-                let (queue, id) = (self.place(*on)?, self.names.claim(*claim)?);
+                let (queue, id) = (self.of_claim(*on, *claim)?, self.names.claim(*claim)?);
                 claims.claim_delete(&queue, id).await.map(|()| String::new())
             }
             _ => return None,
@@ -223,7 +257,7 @@ impl Side {
     async fn claim(&mut self, queue: &QueueRef, options: CreateClaim) -> Said {
         let id = options.id;
         let claimed = self.drivers.data.claims().claim_create(queue, options).await?;
-        self.names.add_claim(id, &claimed.messages);
+        self.names.add_claim(queue, id, &claimed.messages);
         let text = self.names.messages(&claimed.messages, self.clock.now());
         Ok(format!("{} {text} parked {}", self.names.claim_name(id), claimed.parked))
     }
@@ -234,13 +268,17 @@ impl Side {
         let done = |()| String::new();
         Some(match op {
             Op::Delete { on, message, claim } => {
-                let (queue, id) = (self.place(*on)?, self.names.message(*message)?);
+                let (queue, id) = (self.of_message(*on, *message)?, self.names.message(*message)?);
                 let claim = claim.and_then(|number| self.names.claim(number));
                 messages.message_delete(&queue, id, claim).await.map(done)
             }
-            Op::DeleteClaimed { on, claim } => {
-                let (queue, id) = (self.place(*on)?, self.names.claim(*claim)?);
+            Op::DeleteClaimed { on, claim, bulk } => {
+                let (queue, id) = (self.of_claim(*on, *claim)?, self.names.claim(*claim)?);
                 let ids = self.names.claimed(*claim);
+                if !bulk {
+                    let first = ids.first().copied()?;
+                    return Some(messages.message_delete(&queue, first, Some(id)).await.map(done));
+                }
                 messages.message_bulk_delete(&queue, &ids, Some(&[id])).await.map(done)
             }
             Op::BulkDelete { on, messages: numbers, claims } => {

@@ -10,24 +10,24 @@ use zaqar_core::{ClaimId, Incarnation, MessageId, Timestamp, Ttl};
 const RUN: u64 = 5;
 
 /// The tag of message `number`: all are one producer's.
-pub fn tag(number: u32) -> Tag {
+pub(crate) fn tag(number: u32) -> Tag {
     Tag { run: RUN, producer: 0, sequence: number }
 }
 
 /// The id of message `number`.
-pub fn id(number: u32) -> MessageId {
+pub(crate) fn id(number: u32) -> MessageId {
     let incarnation = Incarnation::new(1).expect("1 is an incarnation");
     MessageId::new(incarnation, u64::from(number)).expect("a small sequence is valid")
 }
 
 /// The claim `number`.
-pub fn claim(number: u32) -> ClaimId {
+pub(crate) fn claim(number: u32) -> ClaimId {
     ClaimId::from_u128(u128::from(number))
 }
 
 /// A history in the making: each call begins and ends after the one before it.
 #[derive(Clone)]
-pub struct Synthetic {
+pub(crate) struct Synthetic {
     history: History,
     order: u64,
     now_s: i64,
@@ -37,26 +37,26 @@ pub struct Synthetic {
 
 impl Synthetic {
     /// How long every message lives, in seconds.
-    pub const TTL_S: u64 = 1_000;
+    pub(crate) const TTL_S: u64 = 1_000;
     /// How long every claim lasts, in seconds.
-    pub const LEASE_S: u64 = 30;
+    pub(crate) const LEASE_S: u64 = 30;
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let history = History { run: RUN, fifo: true, ..History::default() };
         let queue = QueueTag { queue: 0, generation: 0 };
         Self { history, order: 0, now_s: 1_000_000, walks: 0, queue }
     }
 
-    pub fn posting(numbers: &[u32]) -> Action {
+    pub(crate) fn posting(numbers: &[u32]) -> Action {
         let tags = numbers.iter().map(|number| tag(*number)).collect();
         Action::Post { tags, ttl: Ttl::from_secs_clamped(Self::TTL_S) }
     }
 
-    pub fn advance(&mut self, seconds: u64) {
+    pub(crate) fn advance(&mut self, seconds: u64) {
         self.now_s += i64::try_from(seconds).expect("a short span");
     }
 
-    pub fn call(&mut self, action: Action, outcome: Outcome) {
+    pub(crate) fn call(&mut self, action: Action, outcome: Outcome) {
         let (invoked, ended) = (self.moment(), self.moment());
         let call = Call { worker: 0, queue: self.queue, action, invoked, ended, outcome };
         self.history.calls.push(call);
@@ -68,7 +68,7 @@ impl Synthetic {
     }
 
     /// What `calls` adds all began before any of it ended.
-    pub fn at_once(&mut self, calls: impl FnOnce(&mut Self)) {
+    pub(crate) fn at_once(&mut self, calls: impl FnOnce(&mut Self)) {
         let (from, first) = (self.history.calls.len(), self.moment());
         calls(self);
         let last = self.moment();
@@ -79,68 +79,68 @@ impl Synthetic {
     }
 
     /// What `calls` adds happens to another life of the queue.
-    pub fn in_generation(&mut self, generation: u32, calls: impl FnOnce(&mut Self)) {
+    pub(crate) fn in_generation(&mut self, generation: u32, calls: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.queue, QueueTag { queue: 0, generation });
         calls(self);
         self.queue = before;
     }
 
-    pub fn post(&mut self, numbers: &[u32]) {
+    pub(crate) fn post(&mut self, numbers: &[u32]) {
         let ids = numbers.iter().map(|number| id(*number)).collect();
         self.call(Self::posting(numbers), Outcome::Ok(Answer::Posted(ids)));
     }
 
-    pub fn take(&mut self, number: u32, messages: &[u32]) {
+    pub(crate) fn take(&mut self, number: u32, messages: &[u32]) {
         let (ttl, grace) = (Ttl::from_secs_clamped(Self::LEASE_S), Ttl::ZERO);
         self.answer(Action::Claim { claim: claim(number), ttl, grace }, messages);
     }
 
-    pub fn renew(&mut self, number: u32) {
+    pub(crate) fn renew(&mut self, number: u32) {
         let (ttl, grace) = (Ttl::from_secs_clamped(Self::LEASE_S), Ttl::ZERO);
         let renewal = Action::Renew { claim: claim(number), ttl, grace };
         self.call(renewal, Outcome::Ok(Answer::Done));
     }
 
-    pub fn delete(&mut self, numbers: &[u32], under: Option<u32>) {
+    pub(crate) fn delete(&mut self, numbers: &[u32], under: Option<u32>) {
         let ids = numbers.iter().map(|number| id(*number)).collect();
         let claims = under.map(|number| vec![claim(number)]);
         self.call(Action::Delete { ids, claims }, Outcome::Ok(Answer::Done));
     }
 
-    pub fn pop(&mut self, messages: &[u32]) {
+    pub(crate) fn pop(&mut self, messages: &[u32]) {
         self.answer(Action::Pop { limit: 10 }, messages);
     }
 
-    pub fn begin_walk(&mut self) -> u64 {
+    pub(crate) fn begin_walk(&mut self) -> u64 {
         self.walks += 1;
         self.walks
     }
 
-    pub fn page(&mut self, walk: u64, first: bool, messages: &[u32]) {
+    pub(crate) fn page(&mut self, walk: u64, first: bool, messages: &[u32]) {
         let read = PageRead { walk, first, everything: true, last_look: false };
         self.answer(Action::List(read), messages);
     }
 
     /// A walk of two pages: what is there, and the empty end.
-    pub fn walk(&mut self, messages: &[u32]) {
+    pub(crate) fn walk(&mut self, messages: &[u32]) {
         let walk = self.begin_walk();
         self.page(walk, true, messages);
         self.page(walk, messages.is_empty(), &[]);
     }
 
     /// A default listing.
-    pub fn list_free(&mut self, messages: &[u32]) {
+    pub(crate) fn list_free(&mut self, messages: &[u32]) {
         let walk = self.begin_walk();
         let read = PageRead { walk, first: true, everything: false, last_look: false };
         self.answer(Action::List(read), messages);
     }
 
-    pub fn last_look(&mut self, messages: &[u32]) {
+    pub(crate) fn last_look(&mut self, messages: &[u32]) {
         let shown: Vec<(u32, Tag)> = messages.iter().map(|n| (*n, tag(*n))).collect();
         self.last_look_as(&shown);
     }
 
-    pub fn last_look_as(&mut self, shown: &[(u32, Tag)]) {
+    pub(crate) fn last_look_as(&mut self, shown: &[(u32, Tag)]) {
         let walk = self.begin_walk();
         let read = PageRead { walk, first: true, everything: true, last_look: true };
         let seen = shown.iter().map(|(n, tag)| Seen { id: id(*n), tag: Ok(*tag) }).collect();
@@ -149,25 +149,25 @@ impl Synthetic {
     }
 
     /// A read of message `number` with a body that nobody posted.
-    pub fn corrupted(&mut self, number: u32) {
+    pub(crate) fn corrupted(&mut self, number: u32) {
         let seen = Seen { id: id(number), tag: Err(Corrupt { text: "{}".into() }) };
         let action = Action::Get { id: id(number) };
         self.call(action, Outcome::Ok(Answer::Messages(vec![seen])));
     }
 
     /// Posts and reads on another queue, so that something was delivered.
-    pub fn deliver_elsewhere(&mut self) {
+    pub(crate) fn deliver_elsewhere(&mut self) {
         let before = std::mem::replace(&mut self.queue, QueueTag { queue: 1, generation: 0 });
         self.post(&[90]);
         self.last_look(&[90]);
         self.queue = before;
     }
 
-    pub fn drained(&mut self) {
+    pub(crate) fn drained(&mut self) {
         self.history.drained.insert(self.queue);
     }
 
-    pub fn without_order(&mut self) {
+    pub(crate) fn without_order(&mut self) {
         self.history.fifo = false;
     }
 
@@ -176,7 +176,7 @@ impl Synthetic {
         self.call(action, Outcome::Ok(Answer::Messages(seen)));
     }
 
-    pub fn judge(&self) -> Verdict {
+    pub(crate) fn judge(&self) -> Verdict {
         judge(&self.history)
     }
 }

@@ -12,15 +12,8 @@ pub(super) fn double_claimed(index: &Index<'_>) -> Vec<Finding> {
     for (tag, sightings) in &index.sightings {
         let takers: Vec<&Call> =
             sightings.iter().map(|sighting| sighting.call).filter(|call| call.takes()).collect();
-        for (nth, one) in takers.iter().enumerate() {
-            for other in takers.iter().skip(nth + 1) {
-                if !same_claim(one, other)
-                    && !follows(index, one, other)
-                    && !follows(index, other, one)
-                {
-                    findings.push(Finding(format!("{tag} taken by {one} and by {other}")));
-                }
-            }
+        if let Some((one, other)) = two_holders(index, &takers) {
+            findings.push(Finding(format!("{tag} taken by {one} and by {other}")));
         }
         let shown = sightings
             .iter()
@@ -36,6 +29,19 @@ pub(super) fn double_claimed(index: &Index<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The first two takers of which neither can have followed the other.
+fn two_holders<'h>(index: &Index<'h>, takers: &[&'h Call]) -> Option<(&'h Call, &'h Call)> {
+    for (nth, one) in takers.iter().enumerate() {
+        let both = |other: &&&Call| {
+            !same_claim(one, other) && !follows(index, one, other) && !follows(index, other, one)
+        };
+        if let Some(other) = takers.iter().skip(nth + 1).find(both) {
+            return Some((one, other));
+        }
+    }
+    None
 }
 
 fn is_claim(call: &Call) -> bool {
