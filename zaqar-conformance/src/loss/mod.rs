@@ -12,6 +12,7 @@ pub mod verdict;
 
 mod claimer;
 mod generations;
+mod shuffle;
 mod trials;
 pub(crate) mod worker;
 pub(crate) mod workload;

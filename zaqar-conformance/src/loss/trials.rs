@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::{Barrier, watch};
@@ -12,6 +13,7 @@ use super::body::Tag;
 use super::history::{PageRead, QueueTag};
 use super::ledger::Ledger;
 use super::request::Request;
+use super::shuffle::shuffled;
 use super::verdict::{self, Conclusion};
 use super::worker::{Books, Direct, LEASE_S_MAX, Target, WorkQueue, Worker};
 use super::workload::{Size, WorkQueues, Workload, claim_id, join};
@@ -149,29 +151,57 @@ pub(super) async fn many_producers_many_claimers(run: TrialRun) -> TrialResult {
 
 pub(super) async fn marker_readers_step_over_nothing(run: TrialRun) -> TrialResult {
     let stage = Stage::open(&run, false).await?;
-    let queue = stage.queue(0).await?;
-    let (done, producing) = watch::channel(false);
-    let (mut producers, mut readers) = (JoinSet::new(), JoinSet::new());
-    for id in 0..6 {
-        let rng = StdRng::seed_from_u64(run.seed ^ u64::from(id));
-        let posts = 40 * scale(run.budget);
-        producers.spawn(produce_steadily(stage.worker(id), queue.clone(), rng, posts));
+    let queues = [stage.queue(0).await?, stage.queue(1).await?];
+    let [at_once, in_turn] = &queues;
+    // Once on all threads of the machine, and once in an order that the seed decides.
+    let mut tasks = JoinSet::new();
+    for task in posting_and_reading(&stage, &run, at_once, 0) {
+        tasks.spawn(task);
     }
-    for id in 6..10 {
-        let rng = StdRng::seed_from_u64(run.seed ^ u64::from(id));
-        // Every other reader reads the default listing: nothing is claimed or delayed here.
-        let include = id % 2 == 0;
-        let producing = producing.clone();
-        readers.spawn(read_along(stage.worker(id), queue.clone(), rng, include, producing));
+    join(&mut tasks).await?;
+    let tasks = posting_and_reading(&stage, &run, in_turn, 100);
+    shuffled(StdRng::seed_from_u64(run.seed), tasks).await;
+    for queue in &queues {
+        stage.worker(0).walk(queue, 100, true).await?;
     }
-    join(&mut producers).await?;
-    done.send_replace(true);
-    join(&mut readers).await?;
-    stage.worker(0).walk(&queue, 100, true).await?;
     stage.judge("").await
 }
 
-async fn produce_steadily(worker: Worker, queue: WorkQueue, mut rng: StdRng, posts: u32) {
+/// Six producers, and four readers that follow the markers until the producers are done.
+fn posting_and_reading(
+    stage: &Stage,
+    run: &TrialRun,
+    queue: &WorkQueue,
+    workers_from: u32,
+) -> Vec<BoxFuture<'static, ()>> {
+    let (alive, producing) = watch::channel(());
+    let alive = Arc::new(alive);
+    let posts = 30 * scale(run.budget);
+    let mut tasks: Vec<BoxFuture<'static, ()>> = Vec::new();
+    for nth in 0..10_u32 {
+        let worker = stage.worker(workers_from + nth);
+        let rng = StdRng::seed_from_u64(run.seed ^ u64::from(nth));
+        let queue = queue.clone();
+        if nth < 6 {
+            let alive = Arc::clone(&alive);
+            tasks.push(Box::pin(produce_steadily(worker, queue, rng, posts, alive)));
+        } else {
+            // Every other reader reads the default listing: nothing is claimed or delayed here.
+            let include = nth.is_multiple_of(2);
+            tasks.push(Box::pin(read_along(worker, queue, rng, include, producing.clone())));
+        }
+    }
+    tasks
+}
+
+/// Posts batch after batch; `alive` is dropped with the last producer.
+async fn produce_steadily(
+    worker: Worker,
+    queue: WorkQueue,
+    mut rng: StdRng,
+    posts: u32,
+    alive: Arc<watch::Sender<()>>,
+) {
     let (run, producer) = (worker.books.ledger.run(), worker.id);
     let mut sequence = 0;
     for _ in 0..posts {
@@ -180,6 +210,7 @@ async fn produce_steadily(worker: Worker, queue: WorkQueue, mut rng: StdRng, pos
         sequence += count;
         worker.post(&queue, tags.collect(), Ttl::from_secs_clamped(LONG_S), Ttl::ZERO).await;
     }
+    drop(alive);
 }
 
 /// Follows the markers without a pause until the producers are done and nothing more comes.
@@ -188,12 +219,12 @@ async fn read_along(
     queue: WorkQueue,
     mut rng: StdRng,
     include: bool,
-    producing: watch::Receiver<bool>,
+    producing: watch::Receiver<()>,
 ) {
     let walk = worker.books.ledger.next_walk();
     let (mut marker, mut first) = (None, true);
     loop {
-        let done = *producing.borrow();
+        let done = producing.has_changed().is_err();
         let read = PageRead { walk, first, everything: true, last_look: false };
         let limit = rng.random_range(1..=20);
         let Some((seen, next)) = worker.page(&queue, read, include, marker, limit).await else {
