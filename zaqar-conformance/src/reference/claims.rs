@@ -70,6 +70,7 @@ impl ClaimController for ReferenceData {
                 message.hold = None;
             }
             head.claims.remove(&id);
+            head.resurrect();
             Ok(())
         })
         .await

@@ -199,11 +199,7 @@ impl DataDriver for ReferenceData {
     /// Nothing to do: every read asks each message whether its claim, delay or life is over.
     async fn sweep(&self) -> Result<GcReport> {
         self.step("sweep", |state, _| {
-            for head in state.heads.values_mut() {
-                for message in std::mem::take(&mut head.graveyard) {
-                    head.messages.insert(message.position, message);
-                }
-            }
+            state.heads.values_mut().for_each(Head::resurrect);
             Ok(GcReport::default())
         })
         .await

@@ -65,23 +65,27 @@ impl ReferenceData {
         self.step(OPERATION, |state, now| state.post(queue, &messages, &options, now)).await
     }
 
-    /// Planted bug: positions first, messages after others had their turn.
+    /// Planted bug: positions first, messages later; every second post is so slow that others pass
+    /// it.
     async fn post_later(
         &self,
         queue: &QueueRef,
         messages: &[NewMessage],
         options: &PostMessages,
     ) -> Result<Posted> {
-        let first = self
-            .step(OPERATION, |state, _| state.head_for_posts(queue)?.allocate(messages.len()))
-            .await?;
-        let_others_run().await;
-        self.step(OPERATION, |state, now| {
+        let allocate = self.step(OPERATION, |state, _| {
+            state.posts += 1;
+            let slow = state.posts.is_multiple_of(2);
+            Ok((state.head_for_posts(queue)?.allocate(messages.len())?, slow))
+        });
+        let (first, slow) = allocate.await?;
+        let_others_run(if slow { 10 * YIELDS } else { 0 }).await;
+        let store = self.step(OPERATION, |state, now| {
             let head = state.head_for_posts(queue)?;
             let ids = head.store(first, messages, options.client.as_ref(), now)?;
             Ok(Posted { ids, repeated: false })
-        })
-        .await
+        });
+        store.await
     }
 
     /// Planted bug: the first half of a batch, then, after others had their turn, the second.
@@ -95,15 +99,15 @@ impl ReferenceData {
         let mut posted = self
             .step(OPERATION, |state, now| state.post(queue, one, &PostMessages::new(), now))
             .await?;
-        let_others_run().await;
+        let_others_run(YIELDS).await;
         let rest = self.step(OPERATION, |state, now| state.post(queue, two, options, now)).await?;
         posted.ids.extend(rest.ids);
         Ok(posted)
     }
 }
 
-async fn let_others_run() {
-    for _ in 0..YIELDS {
+async fn let_others_run(times: usize) {
+    for _ in 0..times {
         tokio::task::yield_now().await;
     }
 }

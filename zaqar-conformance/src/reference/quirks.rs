@@ -14,7 +14,7 @@ pub struct Quirks {
     pub lose_on_claim_lapse: bool,
     /// Renewing a claim sets its messages' claim counts back to 0.
     pub forget_claim_count_on_update: bool,
-    /// What was deleted under a claim comes back with the next sweep.
+    /// What was deleted under a claim comes back with the next sweep or release.
     pub resurrect_deleted: bool,
     /// A post takes its positions in one step and shows the messages in a later one.
     pub marker_before_visible: bool,
