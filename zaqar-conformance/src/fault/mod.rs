@@ -1,5 +1,5 @@
 //! Faults, in rings around a driver: its callers fail and go away ([`caller`], [`cancel`]), its
-//! process is killed ([`process`]). Each ring follows a seed ([`plan`]) and counts what struck.
+//! process is killed (`process`). Each ring follows a seed ([`plan`]) and counts what struck.
 
 pub mod caller;
 pub mod cancel;
