@@ -2,8 +2,8 @@
 //!
 //! An answer is shared for at most a second. While this process knows of no change to the queue it
 //! is shared for all of it; once there was one, only as long as keeps counting to a tenth of the
-//! time. So a short queue, whose count takes no measurable time, is counted anew after each change,
-//! and a client sees what it just did.
+//! time, and only if the count was slow. So a short queue is counted anew after each change, and a
+//! client sees what it just did.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::routing::Route;
 const QUEUES_MAX: u64 = 10_000;
 const IDLE_MAX: Duration = Duration::from_secs(10);
 const SHARED_MS_MAX: i64 = 1_000;
+/// A faster count is never shared once the queue has changed: a client sees what it just did.
+const SLOW_COUNT_MS: i64 = 50;
 /// An answer that took t is shared for this many times t although the queue has changed.
 const SHARED_PER_COST: i64 = 10;
 
@@ -36,8 +38,11 @@ impl Answer {
     fn holds(&self, route: &Arc<Route>, now: Timestamp) -> bool {
         let age_ms = now.as_millis() - self.asked_at.as_millis();
         let unchanged = Arc::ptr_eq(&self.route, route) && self.changes == route.changes();
-        let shared_ms =
-            if unchanged { SHARED_MS_MAX } else { self.cost_ms.saturating_mul(SHARED_PER_COST) };
+        let shared_ms = match unchanged {
+            true => SHARED_MS_MAX,
+            false if self.cost_ms < SLOW_COUNT_MS => 0,
+            false => self.cost_ms.saturating_mul(SHARED_PER_COST),
+        };
         age_ms < shared_ms.min(SHARED_MS_MAX)
     }
 }

@@ -84,7 +84,7 @@ const RULES: [Rule; 8] = [
         name: "trait-docs",
         about: "every operation of a controller trait documents its guarantees, errors, \
                 cancellation and conformance cases",
-        on: false,
+        on: true,
         check: trait_docs::check,
     },
 ];

@@ -63,7 +63,7 @@ impl Task for RemoveRetired {
         .bind(self.rows_max);
         let rows = step.rows(select).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        super::removals::delete_rows(step, &ids).await?;
+        super::removals::delete_rows(step, &ids);
         Ok(rows.len() as u64)
     }
 }
@@ -142,7 +142,7 @@ impl Reclaim {
         let select = sqlx::query("SELECT id FROM messages WHERE id >= ? AND id <= ? LIMIT ?");
         let rows = step.rows(select.bind(first).bind(last).bind(self.rows_max)).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        super::removals::delete_rows(step, &ids).await?;
+        super::removals::delete_rows(step, &ids);
         Ok(rows.len() as u64)
     }
 }

@@ -84,12 +84,21 @@ impl HeadCache {
         self.heads.clear();
     }
 
-    /// Forgets everything if another process wrote since the last step.
-    pub(crate) fn follow(&mut self, data_version: i64) {
-        if self.data_version != data_version {
-            self.heads.clear();
-            self.data_version = data_version;
+    /// Forgets everything if another process wrote since the last step; returns whether anything
+    /// was forgotten, so that whoever relied on it starts afresh.
+    pub(crate) fn follow(&mut self, data_version: i64) -> bool {
+        if self.data_version == data_version {
+            return false;
         }
+        self.data_version = data_version;
+        let relied_on = !self.heads.is_empty();
+        self.heads.clear();
+        relied_on
+    }
+
+    /// A head, if it is known.
+    pub(crate) fn get(&self, queue: &QueueRef) -> Option<Head> {
+        self.heads.get(queue).copied()
     }
 
     /// Forgets one head: it was changed in the store.
@@ -121,8 +130,8 @@ impl Step<'_> {
 
     /// The head of a queue in whatever state; `QueueGone` if it is missing.
     pub(crate) async fn head_any(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
-        if let Some(head) = self.heads.heads.get(queue) {
-            return Ok(*head);
+        if let Some(head) = self.heads.get(queue) {
+            return Ok(head);
         }
         let statement = sqlx::query(SELECT_HEAD)
             .bind(incarnation_code(queue.incarnation))

@@ -28,6 +28,7 @@ mod posts;
 mod reader;
 mod removals;
 mod rows;
+mod script;
 mod stats;
 mod step;
 mod subscription_changes;

@@ -4,16 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
 use zaqar_core::{
-    Effect, Error, MessageId, NewMessage, PostMessages, Posted, QueueRef, Result, Ttl,
+    Effect, Error, MessageId, NewMessage, PostMessages, Posted, QueueRef, Result, Timestamp, Ttl,
 };
 
 use crate::error::{Failure, engine_error};
 
-use super::heads::Head;
+use super::heads::{Head, HeadCache};
 use super::outbox;
 use super::post_keys;
+use super::script::Script;
 use super::step::{Statement, Step, assembled};
-use super::tables::{CLAIMABLE, POSITION_MAX, message_id, row_id};
+use super::tables::{CLAIMABLE, OPEN, POSITION_MAX, message_id, row_id};
 use super::task::answer;
 
 /// Rows of one insert; its text is prepared once for each number of rows.
@@ -58,6 +59,8 @@ pub(crate) async fn execute(step: &mut Step<'_>, posts: &mut [Post]) -> Result<(
     if posts.is_empty() {
         return Ok(());
     }
+    // Lives count from a moment at which the step holds the lock (G8).
+    step.begin().await?;
     let mut firsts = Vec::with_capacity(posts.len());
     for post in posts.iter_mut() {
         let placed = place(step, post).await;
@@ -226,4 +229,105 @@ pub(crate) fn ids(queue: &QueueRef, head: &Head, first: i64, count: usize) -> Re
         .map(|position| message_id(queue.incarnation, row_id(head.number, position)))
         .collect();
     Ok(Posted { ids: ids?, repeated: false })
+}
+
+/// Posts to one queue whose head is known, without keys and subscribers: one execution does it all.
+///
+/// The update of the counter is the guard: if the head is not as it was cached, it changes nothing,
+/// the statement after it fails, and the batch goes the ordinary way.
+pub(crate) struct AtOnce {
+    head: Head,
+    now: Timestamp,
+    rows: usize,
+}
+
+impl AtOnce {
+    /// Statements of [`Self::script`] before its commit.
+    pub(crate) const STATEMENTS_BEFORE_COMMIT: usize = 5;
+    /// How late the commit may be before the messages' lives are prolonged, in milliseconds.
+    pub(crate) const LATE_MS_MAX: i64 = 250;
+
+    /// `None` if the posts are not of that kind.
+    pub(crate) fn plan(heads: &HeadCache, posts: &[Post], now: Timestamp) -> Option<Self> {
+        let queue = &posts.first()?.queue;
+        let head = heads.get(queue).filter(|head| head.state == OPEN && !head.subscribed)?;
+        let rows = posts.iter().map(|post| post.messages.len()).sum();
+        let alike = |post: &Post| post.queue == *queue && post.options.key.is_none();
+        let fits = rows <= ROWS_PER_INSERT_MAX
+            && head.next.checked_add(i64::try_from(rows).ok()?)? <= POSITION_MAX;
+        (fits && posts.iter().all(alike)).then_some(Self { head, now, rows })
+    }
+
+    /// Everything from begin to commit.
+    pub(crate) fn script(&self, posts: &[Post]) -> Script {
+        let Head { number, next, .. } = self.head;
+        let mut script = Script::of_shared(&at_once_text(self.rows))
+            .integer(self.next())
+            .integer(number)
+            .integer(next);
+        let messages =
+            || posts.iter().flat_map(|post| post.messages.iter().map(move |m| (post, m)));
+        for (position, (_, message)) in (next..).zip(messages()) {
+            script = script
+                .integer(row_id(number, position))
+                .text(message.body.shared())
+                .text_or_null(message.checksum.clone());
+        }
+        for (position, (post, message)) in (next..).zip(messages()) {
+            let delayed = message.delay > Ttl::ZERO;
+            let avail = if delayed { self.now.after(message.delay).as_millis() } else { CLAIMABLE };
+            script = script
+                .integer(row_id(number, position))
+                .integer(number)
+                .integer(avail)
+                .integer(self.now.after(message.ttl).as_millis())
+                .integer(ttl_code(message.ttl))
+                .integer(self.now.as_millis())
+                .text_or_null(post.options.client.as_ref().map(|client| client.as_str()));
+        }
+        script
+    }
+
+    /// Notes what was stored.
+    pub(crate) fn settle(&self, heads: &mut HeadCache, posts: &mut [Post]) {
+        let mut first = self.head.next;
+        for post in posts.iter_mut() {
+            let count = post.messages.len();
+            post.outcome = Some(ids(&post.queue, &self.head, first, count));
+            first += i64::try_from(count).unwrap_or(0);
+        }
+        if let Some(post) = posts.first() {
+            heads.put(&post.queue, Head { next: self.next(), ..self.head });
+        }
+    }
+
+    /// Lets the messages live from when they were committed, so many milliseconds later.
+    pub(crate) fn prolong(&self, late_ms: i64) -> Script {
+        let number = self.head.number;
+        Script::of("UPDATE messages SET expires = expires + ? WHERE id >= ? AND id < ?")
+            .integer(late_ms)
+            .integer(row_id(number, self.head.next))
+            .integer(row_id(number, self.next()))
+    }
+
+    fn next(&self) -> i64 {
+        self.head.next + i64::try_from(self.rows).unwrap_or(0)
+    }
+}
+
+/// The text of a whole batch of so many rows, from begin to commit.
+fn at_once_text(rows: usize) -> Arc<str> {
+    static TEXTS: [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1] =
+        [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
+    let make = || {
+        Arc::from(format!(
+            "BEGIN IMMEDIATE;\
+             UPDATE heads SET next = ? \
+               WHERE number = ? AND next = ? AND state = 0 AND subscribed = 0;\
+             SELECT CASE changes() WHEN 1 THEN 1 ELSE json('the head has changed') END;\
+             {};COMMIT",
+            insert_text(rows, false)
+        ))
+    };
+    TEXTS.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))
 }

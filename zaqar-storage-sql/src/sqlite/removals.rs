@@ -11,6 +11,7 @@ use crate::error::{Failure, engine_error};
 
 use super::heads::Head;
 use super::rows::{claim_id, id_list};
+use super::script::Script;
 use super::step::Step;
 use super::tables::{PARKED, row_id, row_of};
 use super::task::answer;
@@ -124,7 +125,8 @@ pub(crate) async fn execute(
             }
         }));
     }
-    delete_rows(step, &doomed).await
+    delete_rows(step, &doomed);
+    Ok(())
 }
 
 /// The rows of the messages that are or could be there.
@@ -220,18 +222,18 @@ fn permits(rule: &Rule, standing: Standing, id: MessageId) -> Result<bool> {
     }
 }
 
-/// Removes messages with their bodies.
-pub(crate) async fn delete_rows(step: &mut Step<'_>, rows: &[i64]) -> Result<(), sqlx::Error> {
+/// Removes messages with their bodies, at the end of the step.
+pub(crate) fn delete_rows(step: &mut Step<'_>, rows: &[i64]) {
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
-    let list = id_list(rows.iter().copied());
-    let delete = sqlx::query(
-        "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?)); \
-         DELETE FROM bodies WHERE id IN (SELECT value FROM json_each(?))",
-    )
-    .bind(list.clone())
-    .bind(list);
-    step.execute(delete).await?;
-    Ok(())
+    let list: Arc<str> = id_list(rows.iter().copied()).into();
+    step.defer(
+        Script::of(
+            "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?));\
+             DELETE FROM bodies WHERE id IN (SELECT value FROM json_each(?))",
+        )
+        .text(Arc::clone(&list))
+        .text(list),
+    );
 }

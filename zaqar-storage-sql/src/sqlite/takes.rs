@@ -20,6 +20,7 @@ use super::heads::Head;
 use super::intake::{Intake, Operation};
 use super::posts::ttl_code;
 use super::rows::{MESSAGE_COLUMNS, id_list, message, message_columns};
+use super::script::Script;
 use super::step::Step;
 use super::tables::{PARKED, row_id};
 use super::task::{Waiting, answer};
@@ -178,7 +179,8 @@ async fn execute_queue(
         }
         dealer.deal(step, take, &mut popped).await?;
     }
-    super::removals::delete_rows(step, &popped).await
+    super::removals::delete_rows(step, &popped);
+    Ok(())
 }
 
 /// A claimable message that was found.
@@ -334,8 +336,8 @@ impl Dealer<'_> {
         let count = u32::try_from(parked.len()).unwrap_or(u32::MAX);
         let messages = match &take.taker {
             Taker::Claim(claim, _) => {
-                park(step, &self.head, claim, &parked).await?;
-                write_claim(step, &self.head, claim, taken).await?
+                park(step, &self.head, claim, &parked);
+                write_claim(step, &self.head, claim, taken)
             }
             Taker::Pop(_) => {
                 popped.extend(taken.iter().map(|found| found.row));
@@ -367,39 +369,41 @@ const INSERT_CLAIM: &str = "INSERT INTO claims (queue, id, ttl, started, ends, m
 pub(crate) const EXTEND: &str =
     "UPDATE messages SET ttl = ?, expires = ? WHERE id IN (SELECT value FROM json_each(?))";
 
-async fn write_claim(
+fn write_claim(
     step: &mut Step<'_>,
     head: &Head,
     claim: &CreateClaim,
     taken: Vec<Found>,
-) -> Result<Vec<Message>, sqlx::Error> {
+) -> Vec<Message> {
     if taken.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let ends_at = step.now.after(claim.ttl);
     let ends = ends_at.as_millis();
-    let id = claim.id.as_bytes().to_vec();
-    let list = id_list(taken.iter().map(|found| found.row));
-    let insert = sqlx::query(INSERT_CLAIM)
-        .bind(head.number)
-        .bind(id.clone())
-        .bind(ttl_code(claim.ttl))
-        .bind(step.now.as_millis())
-        .bind(ends)
-        .bind(list.clone())
-        .bind(ends)
-        .bind(id)
-        .bind(list);
-    step.execute(insert).await?;
+    let id = claim.id.as_bytes();
+    let list: Arc<str> = id_list(taken.iter().map(|found| found.row)).into();
+    step.defer(
+        Script::of(INSERT_CLAIM)
+            .integer(head.number)
+            .blob(id)
+            .integer(ttl_code(claim.ttl))
+            .integer(step.now.as_millis())
+            .integer(ends)
+            .text(Arc::clone(&list))
+            .integer(ends)
+            .blob(id)
+            .text(list),
+    );
     let short_lived = |found: &&Found| found.expires < ends;
     let extended: Vec<i64> = taken.iter().filter(short_lived).map(|found| found.row).collect();
     let raised = claim.ttl.plus(claim.grace);
     if !extended.is_empty() {
-        let extend = sqlx::query(EXTEND)
-            .bind(ttl_code(raised))
-            .bind(ends_at.after(claim.grace).as_millis())
-            .bind(id_list(extended));
-        step.execute(extend).await?;
+        step.defer(
+            Script::of(EXTEND)
+                .integer(ttl_code(raised))
+                .integer(ends_at.after(claim.grace).as_millis())
+                .text(id_list(extended)),
+        );
     }
     let hand_out = |found: Found| {
         let mut message = found.message;
@@ -410,31 +414,26 @@ async fn write_claim(
         }
         message
     };
-    Ok(taken.into_iter().map(hand_out).collect())
+    taken.into_iter().map(hand_out).collect()
 }
 
 /// Takes messages out of circulation and records that they are on their way (G10).
-async fn park(
-    step: &mut Step<'_>,
-    head: &Head,
-    claim: &CreateClaim,
-    rows: &[i64],
-) -> Result<(), sqlx::Error> {
-    let Some(redrive) = claim.redrive.as_ref().filter(|_| !rows.is_empty()) else { return Ok(()) };
-    let list = id_list(rows.iter().copied());
-    let park = sqlx::query(
-        "INSERT INTO transfers (id, queue, target, ttl) \
-         SELECT value, ?, ?, ? FROM json_each(?); \
-         UPDATE messages SET avail = ?, claim = NULL, expires = ? \
-         WHERE id IN (SELECT value FROM json_each(?))",
-    )
-    .bind(head.number)
-    .bind(redrive.target.to_string())
-    .bind(ttl_code(redrive.ttl))
-    .bind(list.clone())
-    .bind(PARKED)
-    .bind(zaqar_core::Timestamp::MAX.as_millis())
-    .bind(list);
-    step.execute(park).await?;
-    Ok(())
+fn park(step: &mut Step<'_>, head: &Head, claim: &CreateClaim, rows: &[i64]) {
+    let Some(redrive) = claim.redrive.as_ref().filter(|_| !rows.is_empty()) else { return };
+    let list: Arc<str> = id_list(rows.iter().copied()).into();
+    step.defer(
+        Script::of(
+            "INSERT INTO transfers (id, queue, target, ttl) \
+             SELECT value, ?, ?, ? FROM json_each(?);\
+             UPDATE messages SET avail = ?, claim = NULL, expires = ? \
+             WHERE id IN (SELECT value FROM json_each(?))",
+        )
+        .integer(head.number)
+        .text(redrive.target.as_str())
+        .integer(ttl_code(redrive.ttl))
+        .text(Arc::clone(&list))
+        .integer(PARKED)
+        .integer(zaqar_core::Timestamp::MAX.as_millis())
+        .text(list),
+    );
 }

@@ -111,7 +111,7 @@ impl Task for CompleteTransfer {
             return Err(lease_lost());
         }
         step.execute(sqlx::query("DELETE FROM transfers WHERE id = ?").bind(row)).await?;
-        delete_rows(step, &[row]).await?;
+        delete_rows(step, &[row]);
         Ok(())
     }
 }

@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use zaqar_core::{Clock, Effect};
 
@@ -19,7 +18,7 @@ use super::heads::HeadCache;
 use super::intake::{Intake, Operation};
 use super::posts::{self, Post};
 use super::removals::{self, Removal};
-use super::step::Step;
+use super::step::{CommitFailed, Step, run};
 use super::takes::{self, Take};
 use super::task::WaitingTask;
 
@@ -90,20 +89,64 @@ impl Writer {
     }
 
     async fn attempt(&mut self, batch: &mut Batch) -> Result<(), Failed> {
-        let begun = begin(&mut self.connection).await;
-        self.heads.follow(begun.map_err(Failed::ToBegin)?);
-        // After BEGIN IMMEDIATE: a pause before the lock cannot make this moment stale.
+        if batch.is_posts_alone() {
+            match self.post_at_once(&mut batch.posts).await {
+                Some(result) => return result,
+                None => tracing::trace!("these posts need more than one execution"),
+            }
+        }
+        match self.attempt_step(batch).await {
+            // The heads were forgotten with the first attempt; nothing was done.
+            Err(Attempted::Stale) => self.attempt_step(batch).await.map_err(Failed::from),
+            attempted => attempted.map_err(Failed::from),
+        }
+    }
+
+    async fn attempt_step(&mut self, batch: &mut Batch) -> Result<(), Attempted> {
+        let clock = Arc::clone(&self.clock);
+        let mut step = Step::new(&mut self.connection, &mut self.heads, &*clock);
+        let executed = batch.execute(&mut step).await.map_err(CommitFailed::Before);
+        let committed = match executed {
+            Ok(()) => step.commit().await,
+            failed => failed,
+        };
+        let (begun, stale) = (step.has_begun(), step.is_stale());
+        let Err(failed) = committed else { return Ok(()) };
+        self.roll_back().await;
+        Err(match failed {
+            _ if stale => Attempted::Stale,
+            CommitFailed::Before(error) if !begun => Attempted::Failed(Failed::ToBegin(error)),
+            CommitFailed::Before(error) => Attempted::Failed(Failed::Inside(error)),
+            CommitFailed::Itself(error) => Attempted::Failed(Failed::ToCommit(error)),
+        })
+    }
+
+    /// The commonest batch in a single execution; `None` if it is not of that kind, or if the store
+    /// is not as the cached head says: nothing was done then.
+    async fn post_at_once(&mut self, posts: &mut [Post]) -> Option<Result<(), Failed>> {
         let now = self.clock.now();
-        let mut step = Step { connection: &mut self.connection, heads: &mut self.heads, now };
-        if let Err(error) = batch.execute(&mut step).await {
-            self.roll_back().await;
-            return Err(Failed::Inside(error));
+        let at_once = posts::AtOnce::plan(&self.heads, posts, now)?;
+        match run(&mut self.connection, at_once.script(posts)).await {
+            Ok(_) => {}
+            Err((done, error)) => {
+                self.roll_back().await;
+                return match done {
+                    0 => Some(Err(Failed::ToBegin(error))),
+                    // Inserted, but not committed for certain.
+                    posts::AtOnce::STATEMENTS_BEFORE_COMMIT => Some(Err(Failed::ToCommit(error))),
+                    _ => None,
+                };
+            }
         }
-        if let Err(error) = sqlx::query("COMMIT").execute(&mut self.connection).await {
-            self.roll_back().await;
-            return Err(Failed::ToCommit(error));
+        at_once.settle(&mut self.heads, posts);
+        // The lives were computed before the lock was taken: make up for a pause in between (G8).
+        let late_ms = self.clock.now().as_millis() - now.as_millis();
+        if late_ms > posts::AtOnce::LATE_MS_MAX
+            && let Err((_, error)) = run(&mut self.connection, at_once.prolong(late_ms)).await
+        {
+            return Some(Err(Failed::ToCommit(error)));
         }
-        Ok(())
+        Some(Ok(()))
     }
 
     /// Rolls back what is open. SQLite may have done so itself, so a refusal is no news.
@@ -130,10 +173,22 @@ impl Writer {
     }
 }
 
-/// Takes the write lock; returns the version that tells whether anybody else wrote.
-async fn begin(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    let begin = sqlx::query("BEGIN IMMEDIATE; PRAGMA data_version");
-    begin.fetch_one(connection).await?.try_get(0)
+/// How an attempt ended.
+enum Attempted {
+    /// Another process wrote since the heads were cached: nothing was done, try again.
+    Stale,
+    /// It failed.
+    Failed(Failed),
+}
+
+impl From<Attempted> for Failed {
+    fn from(attempted: Attempted) -> Self {
+        match attempted {
+            // Only a cache that was filled before the lock can be stale, so a second one cannot.
+            Attempted::Stale => Self::ToBegin(sqlx::Error::WorkerCrashed),
+            Attempted::Failed(failed) => failed,
+        }
+    }
 }
 
 impl Batch {
@@ -144,6 +199,10 @@ impl Batch {
             Operation::Removal(removal) => self.removals.push(*removal),
             Operation::Task(task) => self.tasks.push(task),
         }
+    }
+
+    fn is_posts_alone(&self) -> bool {
+        self.posts.len() == self.len()
     }
 
     fn len(&self) -> usize {
