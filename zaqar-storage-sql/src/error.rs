@@ -11,6 +11,7 @@ mod sqlite_code {
     pub(super) const IOERR: i64 = 10;
     pub(super) const FULL: i64 = 13;
     pub(super) const CANTOPEN: i64 = 14;
+    pub(super) const CONSTRAINT: i64 = 19;
 }
 
 /// Why a step failed: the operation was refused, or the engine failed under it.
@@ -66,20 +67,45 @@ pub(crate) fn damaged(what: &'static str) -> sqlx::Error {
     sqlx::Error::Decode(format!("stored {what} is not valid").into())
 }
 
+/// What the failure of a statement that commits by itself means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It never had the write lock.
+    NotBegun,
+    /// It aborted itself and changed nothing.
+    Aborted,
+    /// It may have been committed.
+    InDoubt,
+}
+
+impl Refusal {
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        match primary_code(error) {
+            Some(sqlite_code::BUSY | sqlite_code::LOCKED) => Self::NotBegun,
+            Some(sqlite_code::CONSTRAINT) => Self::Aborted,
+            _ => Self::InDoubt,
+        }
+    }
+}
+
+/// SQLite's primary result code: the low byte of the extended one.
+fn primary_code(error: &sqlx::Error) -> Option<i64> {
+    let sqlx::Error::Database(native) = error else { return None };
+    native.code()?.parse::<i64>().ok().map(|code| code & 0xff)
+}
+
 fn retry_of(error: &sqlx::Error) -> Retry {
     match error {
-        sqlx::Error::Database(native) => {
-            let code = native.code().and_then(|code| code.parse::<i64>().ok()).unwrap_or(0);
-            // The extended result code carries the primary one in its low byte.
-            match code & 0xff {
+        sqlx::Error::Database(_) => match primary_code(error) {
+            Some(
                 sqlite_code::BUSY
                 | sqlite_code::LOCKED
                 | sqlite_code::IOERR
                 | sqlite_code::FULL
-                | sqlite_code::CANTOPEN => Retry::Later,
-                _ => Retry::Never,
-            }
-        }
+                | sqlite_code::CANTOPEN,
+            ) => Retry::Later,
+            _ => Retry::Never,
+        },
         sqlx::Error::PoolTimedOut => Retry::Later,
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Retry::AfterReopen,
         _ => Retry::Never,

@@ -82,6 +82,14 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// A store that nobody closed lets go of the file all the same: writer and checkpointer end.
+    fn drop(&mut self) {
+        self.intake.close();
+        self.checkpoints.stop();
+    }
+}
+
 fn report_panic(ended: std::result::Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a task of the store did not end well");

@@ -4,6 +4,8 @@
 //! and deletes in one statement, so it can never act on a stale look (L13 of the fault list: a
 //! message claimed since is simply not selected).
 
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use sqlx::Row;
 use zaqar_core::{GcOptions, GcReport, Result, Ttl};
@@ -13,8 +15,14 @@ use crate::error::Failure;
 use super::driver::SqliteData;
 use super::step::Step;
 use super::tables::{POSITION_MAX, row_id};
-use super::takes::STEP_ROWS_MAX;
 use super::task::Task;
+
+/// Rows of one turn at the writer: few enough that whoever shares the turn hardly notices.
+const ROWS_PER_TURN_MAX: i64 = 250;
+/// How much longer than its turn the collection rests while others use the writer.
+const IDLE_FACTOR: u32 = 4;
+/// The longest rest.
+const IDLE_MAX: Duration = Duration::from_millis(100);
 
 /// Things that end by time: the statement takes the latest end, and K.
 const ENDED: &[&str] = &[
@@ -155,19 +163,24 @@ impl SqliteData {
         let mut report = GcReport { rows: 0, more: swept.more };
         while report.rows < options.rows_max {
             let left = options.rows_max - report.rows;
+            let (asked, start) = (self.store.intake.asked(), Instant::now());
             let rows = self.collect_step(options.margin, left).await?;
             if rows == 0 {
                 return Ok(report);
             }
             report.rows = report.rows.saturating_add(rows);
+            if self.store.intake.asked() != asked {
+                // Somebody else uses the writer: leave it most of the time.
+                tokio::time::sleep((start.elapsed() * IDLE_FACTOR).min(IDLE_MAX)).await;
+            }
         }
         report.more = true;
         Ok(report)
     }
 
-    /// One turn at the writer: up to K rows of the first kind of which there are any.
+    /// One turn at the writer: some rows of the first kind of which there are any.
     async fn collect_step(&self, margin: Ttl, left: u64) -> Result<u64> {
-        let rows_max = i64::try_from(left).unwrap_or(i64::MAX).min(STEP_ROWS_MAX);
+        let rows_max = i64::try_from(left).unwrap_or(i64::MAX).min(ROWS_PER_TURN_MAX);
         let retired = self.housekeep(RemoveRetired { margin, rows_max }).await?;
         if retired > 0 {
             return Ok(retired);

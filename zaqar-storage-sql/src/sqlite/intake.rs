@@ -81,6 +81,8 @@ struct State {
     lanes: HashMap<Lane, VecDeque<Operation>>,
     /// Lanes with something in them, in the order of their turns.
     turns: VecDeque<Lane>,
+    /// Operations of projects so far, housekeeping not counted.
+    asked: u64,
     closed: bool,
 }
 
@@ -105,6 +107,7 @@ impl Intake {
             if state.closed {
                 Some((operation, true))
             } else {
+                state.asked += u64::from(lane.is_some());
                 enqueue(&mut state, lane, operation, WAITING_PER_LANE_MAX)
                     .map(|operation| (operation, false))
             }
@@ -121,6 +124,11 @@ impl Intake {
         let overflow = enqueue(&mut self.lock(), lane, operation, usize::MAX);
         debug_assert!(overflow.is_none(), "an unbounded lane takes everything");
         self.arrived.notify_one();
+    }
+
+    /// How many operations projects have asked for so far.
+    pub(crate) fn asked(&self) -> u64 {
+        self.lock().asked
     }
 
     /// Lets nothing more in; what waits is still served.

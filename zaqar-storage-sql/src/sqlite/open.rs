@@ -8,6 +8,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Row};
+use tokio::sync::oneshot;
 use zaqar_core::{DriverInfo, OpenError};
 
 use crate::error::open_error;
@@ -75,7 +76,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         checkpoints: Arc::clone(&checkpoints),
     };
     let tasks = vec![
-        tokio::spawn(writer.run()),
+        tokio::spawn(start_writer(writer)?),
         tokio::spawn(checkpoint::run(checkpointer, Arc::clone(&checkpoints))),
     ];
     let info = DriverInfo {
@@ -96,6 +97,27 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     Ok(SqlDrivers {
         control: Arc::new(SqliteControl { store: Arc::clone(&store) }),
         data: Arc::new(SqliteData { store }),
+    })
+}
+
+/// Starts the writer on a thread of its own; the future ends with it.
+///
+/// Between two batches everybody waits for the writer. As a task among others it would queue behind
+/// the very requests that it answers; a thread runs as soon as the disk is done.
+fn start_writer(writer: Writer) -> Result<impl Future<Output = ()>, OpenError> {
+    let backend = |error: std::io::Error| OpenError::Backend { source: Box::new(error) };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(backend)?;
+    let (ended, end) = oneshot::channel();
+    let work = move || {
+        runtime.block_on(writer.run());
+        // Nobody waits for it only where the store was dropped without being closed.
+        ended.send(()).unwrap_or_default();
+    };
+    std::thread::Builder::new().name("zaqar-writer".to_owned()).spawn(work).map_err(backend)?;
+    Ok(async move {
+        if end.await.is_err() {
+            tracing::error!("the writer ended before it was asked to");
+        }
     })
 }
 

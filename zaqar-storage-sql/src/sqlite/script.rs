@@ -31,11 +31,6 @@ impl Script {
         Self { text: text.to_owned(), values: Vec::new() }
     }
 
-    /// The script with a text that is shared.
-    pub(crate) fn of_shared(text: &Arc<str>) -> Self {
-        Self::of(text)
-    }
-
     pub(crate) fn integer(mut self, value: i64) -> Self {
         self.values.push(Value::Integer(value));
         self

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteConnection;
 use zaqar_core::{Clock, Effect};
 
+use crate::error::Refusal;
+
 use super::checkpoint::Checkpoints;
 use super::heads::HeadCache;
 use super::intake::{Intake, Operation};
@@ -128,13 +130,13 @@ impl Writer {
         let at_once = posts::AtOnce::plan(&self.heads, posts, now)?;
         match run(&mut self.connection, at_once.script(posts)).await {
             Ok(_) => {}
-            Err((done, error)) => {
-                self.roll_back().await;
-                return match done {
-                    0 => Some(Err(Failed::ToBegin(error))),
-                    // Inserted, but not committed for certain.
-                    posts::AtOnce::STATEMENTS_BEFORE_COMMIT => Some(Err(Failed::ToCommit(error))),
-                    _ => None,
+            Err((_, error)) => {
+                self.heads.clear();
+                return match Refusal::of(&error) {
+                    Refusal::Aborted => None,
+                    Refusal::NotBegun => Some(Err(Failed::ToBegin(error))),
+                    // Statement and commit are one: it cannot be told which of them failed.
+                    Refusal::InDoubt => Some(Err(Failed::ToCommit(error))),
                 };
             }
         }
