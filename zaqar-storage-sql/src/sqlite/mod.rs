@@ -23,6 +23,7 @@ mod messages;
 mod moves;
 mod open;
 mod outbox;
+mod packed;
 mod post_keys;
 mod posts;
 mod reader;

@@ -7,10 +7,10 @@ use sqlx::Row;
 use tokio::sync::oneshot;
 use zaqar_core::{ClaimId, Effect, Error, MessageId, QueueRef, Result, Timestamp};
 
-use crate::error::{Failure, engine_error};
+use crate::error::{Failure, damaged, engine_error};
 
 use super::heads::Head;
-use super::rows::{claim_id, id_list};
+use super::rows::id_list;
 use super::script::Script;
 use super::step::Step;
 use super::tables::{PARKED, row_id, row_of};
@@ -165,18 +165,27 @@ async fn load(
     step: &mut Step<'_>,
     rows: impl IntoIterator<Item = i64>,
 ) -> Result<HashMap<i64, Stored>, sqlx::Error> {
+    // All in one row: each row would wake the writer once more.
     let select = sqlx::query(
-        "SELECT m.id, m.avail, m.claim, m.expires FROM json_each(?) AS j \
-         CROSS JOIN messages AS m ON m.id = j.value",
+        "SELECT group_concat(m.id || ',' || m.avail || ',' || m.expires || ',' \
+           || coalesce(lower(hex(m.claim)), ''), ';') \
+         FROM json_each(?) AS j CROSS JOIN messages AS m ON m.id = j.value",
     )
     .bind(id_list(rows));
-    let mut stored = HashMap::new();
-    for row in step.rows(select).await? {
-        let claim = row.try_get::<Option<&[u8]>, _>(2)?.map(claim_id).transpose()?;
-        let entry = Stored { avail: row.try_get(1)?, claim, expires: row.try_get(3)? };
-        stored.insert(row.try_get(0)?, entry);
-    }
-    Ok(stored)
+    let Some(row) = step.row(select).await? else { return Ok(HashMap::new()) };
+    let Some(packed) = row.try_get::<Option<&str>, _>(0)? else { return Ok(HashMap::new()) };
+    packed.split(';').map(|fields| stored(fields).ok_or_else(|| damaged("message"))).collect()
+}
+
+fn stored(fields: &str) -> Option<(i64, Stored)> {
+    let mut fields = fields.split(',');
+    let mut integer = || fields.next()?.parse::<i64>().ok();
+    let (row, avail, expires) = (integer()?, integer()?, integer()?);
+    let claim = match fields.next()? {
+        "" => None,
+        claim => Some(claim.parse().ok()?),
+    };
+    Some((row, Stored { avail, claim, expires }))
 }
 
 /// Which rows go; an error if the rule forbids it, and then none goes.

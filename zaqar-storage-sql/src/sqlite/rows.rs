@@ -16,9 +16,6 @@ macro_rules! message_columns {
 }
 pub(crate) use message_columns;
 
-/// How many columns [`message_columns`] selects.
-pub(crate) const MESSAGE_COLUMNS: usize = 9;
-
 /// Reads a message whose columns start at `offset`.
 pub(crate) fn message(
     row: &SqliteRow,

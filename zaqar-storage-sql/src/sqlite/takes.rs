@@ -18,8 +18,9 @@ use crate::error::{Failure, engine_error};
 
 use super::heads::Head;
 use super::intake::{Intake, Operation};
+use super::packed::{self, Found, packed_columns};
 use super::posts::ttl_code;
-use super::rows::{MESSAGE_COLUMNS, id_list, message, message_columns};
+use super::rows::id_list;
 use super::script::Script;
 use super::step::Step;
 use super::tables::{PARKED, row_id};
@@ -183,13 +184,6 @@ async fn execute_queue(
     Ok(())
 }
 
-/// A claimable message that was found.
-struct Found {
-    row: i64,
-    expires: i64,
-    message: Message,
-}
-
 /// Deals the claimable messages of one queue out to its takers.
 struct Dealer<'q> {
     queue: &'q QueueRef,
@@ -203,16 +197,18 @@ struct Dealer<'q> {
     after: i64,
 }
 
+/// All claimable messages in one row (see [`super::packed`]).
 const SELECT_CLAIMABLE: &str = concat!(
-    "SELECT 3, m.expires, ",
-    message_columns!(),
-    // The window bounds the walk over expired messages that are still to be retired. The join
-    // keeps the window's order: it is a loop, outermost first.
-    " FROM (SELECT id FROM messages INDEXED BY claimable \
-            WHERE queue = ? AND avail = 0 AND id > ? ORDER BY id LIMIT ?) AS w \
-     CROSS JOIN messages AS m ON m.id = w.id \
-     CROSS JOIN bodies AS b ON b.id = m.id \
-     WHERE m.expires > ? LIMIT ?"
+    "SELECT 3, group_concat(",
+    packed_columns!(),
+    // The window bounds the walk over expired messages that are still to be retired. The joins keep
+    // the window's order: they are loops, outermost first.
+    ", char(30)) FROM (SELECT m.*, b.body, b.checksum \
+       FROM (SELECT id FROM messages INDEXED BY claimable \
+             WHERE queue = ? AND avail = 0 AND id > ? ORDER BY id LIMIT ?) AS w \
+       CROSS JOIN messages AS m ON m.id = w.id \
+       CROSS JOIN bodies AS b ON b.id = m.id \
+       WHERE m.expires > ? LIMIT ?)"
 );
 
 /// Releases what has matured.
@@ -273,8 +269,10 @@ impl Dealer<'_> {
         let now = step.now.as_millis();
         let statement = self.bind_window(sqlx::query(SELECT_CLAIMABLE), now, wanted);
         let rows = step.rows(statement).await?;
-        self.end = rows.len() < wanted;
-        rows.iter().try_for_each(|row| self.keep(row, step))
+        let before = self.found.len();
+        rows.iter().try_for_each(|row| self.keep(row, step))?;
+        self.end = self.found.len() - before < wanted;
+        Ok(())
     }
 
     fn bind_window(
@@ -293,11 +291,12 @@ impl Dealer<'_> {
     }
 
     fn keep(&mut self, row: &SqliteRow, step: &Step<'_>) -> Result<(), sqlx::Error> {
-        debug_assert_eq!(row.len(), MESSAGE_COLUMNS + 2, "selected columns");
-        let id: i64 = row.try_get(2)?;
-        let message = message(row, 2, self.queue.incarnation, step.now)?;
-        self.found.push_back(Found { row: id, expires: row.try_get(1)?, message });
-        self.after = self.after.max(id);
+        let Some(packed) = row.try_get::<Option<&str>, _>(1)? else { return Ok(()) };
+        for found in packed::read(packed, self.queue.incarnation, step.now) {
+            let found = found?;
+            self.after = self.after.max(found.row);
+            self.found.push_back(found);
+        }
         Ok(())
     }
 
