@@ -12,7 +12,6 @@ enum Value {
     Null,
     Integer(i64),
     Text(Arc<str>),
-    Blob(Vec<u8>),
 }
 
 /// Statements, parted by semicolons, and the values of their parameters, in order.
@@ -46,11 +45,6 @@ impl Script {
         self
     }
 
-    pub(crate) fn blob(mut self, value: &[u8]) -> Self {
-        self.values.push(Value::Blob(value.to_vec()));
-        self
-    }
-
     /// Puts another script behind this one.
     pub(crate) fn append(&mut self, next: Self) {
         if self.text.is_empty() {
@@ -79,7 +73,6 @@ impl Script {
                 Value::Null => statement.bind(None::<i64>),
                 Value::Integer(value) => statement.bind(value),
                 Value::Text(value) => statement.bind(value),
-                Value::Blob(value) => statement.bind(value),
             };
         }
         statement

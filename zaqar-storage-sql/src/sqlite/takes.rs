@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::oneshot;
 use zaqar_core::{
     ClaimId, Claimed, CreateClaim, Effect, Error, Message, PageLimit, QueueRef, Result,
@@ -165,8 +164,14 @@ async fn execute_queue(
             return Ok(());
         }
     };
-    let mut dealer =
-        Dealer { queue, head, found: VecDeque::new(), due: true, end: false, after: 0 };
+    let mut dealer = Dealer {
+        queue,
+        head,
+        found: VecDeque::new(),
+        end: false,
+        after: 0,
+        claims: Claims::default(),
+    };
     let wanted: usize = takes.iter().map(|take| take.limit.as_usize()).sum();
     let repeats = dealer.start(step, &takes, wanted).await?;
     let mut popped = Vec::new();
@@ -180,6 +185,7 @@ async fn execute_queue(
         }
         dealer.deal(step, take, &mut popped).await?;
     }
+    dealer.claims.write(step);
     super::removals::delete_rows(step, &popped);
     Ok(())
 }
@@ -189,17 +195,17 @@ struct Dealer<'q> {
     queue: &'q QueueRef,
     head: Head,
     found: VecDeque<Found>,
-    /// Whether more was due than one step may release or retire.
-    due: bool,
     /// Whether the walk reached the end of the claimable index.
     end: bool,
     /// The last row that the walk examined.
     after: i64,
+    /// What is to be written.
+    claims: Claims,
 }
 
 /// All claimable messages in one row (see [`super::packed`]).
 const SELECT_CLAIMABLE: &str = concat!(
-    "SELECT 3, group_concat(",
+    "SELECT group_concat(",
     packed_columns!(),
     // The window bounds the walk over expired messages that are still to be retired. The joins keep
     // the window's order: they are loops, outermost first.
@@ -232,10 +238,10 @@ impl Dealer<'_> {
         static TEXT: std::sync::OnceLock<Arc<str>> = std::sync::OnceLock::new();
         let text = TEXT.get_or_init(|| {
             Arc::from(format!(
-                "{RELEASE}; SELECT 0, changes(); {RETIRE}; SELECT 1, changes(); \
-                 SELECT 2, id FROM claims \
-                 WHERE queue = ? AND id IN (SELECT unhex(value) FROM json_each(?)); \
-                 {SELECT_CLAIMABLE}"
+                "{RELEASE};{RETIRE};\
+                 SELECT (SELECT group_concat(lower(hex(id))) FROM claims \
+                   WHERE queue = ? AND id IN (SELECT unhex(value) FROM json_each(?))), \
+                   ({SELECT_CLAIMABLE})"
             ))
         });
         let now = step.now.as_millis();
@@ -250,18 +256,12 @@ impl Dealer<'_> {
             .bind(self.head.number)
             .bind(claim_list(takes));
         let rows = step.rows(self.bind_window(statement, now, wanted)).await?;
-        let mut repeats = Vec::new();
-        let mut due = false;
-        for row in &rows {
-            match row.try_get::<i64, _>(0)? {
-                0 | 1 => due |= row.try_get::<i64, _>(1)? >= STEP_ROWS_MAX,
-                2 => repeats.push(super::rows::claim_id(row.try_get(1)?)?),
-                _ => self.keep(row, step)?,
-            }
-        }
-        self.due = due;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        self.keep(row.try_get(1)?, step)?;
         self.end = self.found.len() < wanted;
-        Ok(repeats)
+        let repeats = row.try_get::<Option<&str>, _>(0)?;
+        let read = |id: &str| id.parse().map_err(|_| crate::error::damaged("claim id"));
+        repeats.map_or(Ok(Vec::new()), |ids| ids.split(',').map(read).collect())
     }
 
     /// Reads on from where the walk stopped.
@@ -270,9 +270,23 @@ impl Dealer<'_> {
         let statement = self.bind_window(sqlx::query(SELECT_CLAIMABLE), now, wanted);
         let rows = step.rows(statement).await?;
         let before = self.found.len();
-        rows.iter().try_for_each(|row| self.keep(row, step))?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        self.keep(row.try_get(0)?, step)?;
         self.end = self.found.len() - before < wanted;
         Ok(())
+    }
+
+    /// Whether more is due than one step may release or retire: then the next step goes on.
+    async fn is_more_due(&self, step: &mut Step<'_>) -> Result<bool, sqlx::Error> {
+        let (number, now) = (self.head.number, step.now.as_millis());
+        let select = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY maturing \
+                 WHERE queue = ? AND avail > 0 AND avail <= ?) \
+               OR EXISTS (SELECT 1 FROM messages INDEXED BY expiring \
+                 WHERE queue = ? AND expires > 0 AND expires <= ?)",
+        );
+        let select = select.bind(number).bind(now).bind(number).bind(now);
+        step.row(select).await?.ok_or(sqlx::Error::RowNotFound)?.try_get(0)
     }
 
     fn bind_window(
@@ -290,8 +304,8 @@ impl Dealer<'_> {
             .bind(wanted)
     }
 
-    fn keep(&mut self, row: &SqliteRow, step: &Step<'_>) -> Result<(), sqlx::Error> {
-        let Some(packed) = row.try_get::<Option<&str>, _>(1)? else { return Ok(()) };
+    fn keep(&mut self, packed: Option<&str>, step: &Step<'_>) -> Result<(), sqlx::Error> {
+        let Some(packed) = packed else { return Ok(()) };
         for found in packed::read(packed, self.queue.incarnation, step.now) {
             let found = found?;
             self.after = self.after.max(found.row);
@@ -328,7 +342,7 @@ impl Dealer<'_> {
                 taken.push(found);
             }
         }
-        if taken.is_empty() && parked.is_empty() && self.due {
+        if taken.is_empty() && parked.is_empty() && self.is_more_due(step).await? {
             take.outcome = Outcome::Unfinished;
             return Ok(());
         }
@@ -336,7 +350,7 @@ impl Dealer<'_> {
         let messages = match &take.taker {
             Taker::Claim(claim, _) => {
                 park(step, &self.head, claim, &parked);
-                write_claim(step, &self.head, claim, taken)
+                write_claim(step, &mut self.claims, &self.head, claim, taken)
             }
             Taker::Pop(_) => {
                 popped.extend(taken.iter().map(|found| found.row));
@@ -360,9 +374,32 @@ fn claim_list(takes: &[&mut Take]) -> String {
     format!("[{}]", ids.join(","))
 }
 
-const INSERT_CLAIM: &str = "INSERT INTO claims (queue, id, ttl, started, ends, messages) VALUES (?, ?, ?, ?, ?, ?); \
-     UPDATE messages SET avail = ?, claim = ?, claims = claims + 1 \
-     WHERE id IN (SELECT value FROM json_each(?))";
+/// Writes all claims of a batch: `[number, id, ttl, started, ends, messages]` each.
+const INSERT_CLAIMS: &str = "INSERT INTO claims (queue, id, ttl, started, ends, messages) \
+     SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5 \
+     FROM json_each(?)";
+
+/// Hands all messages of those claims over: `[row, ends, claim]` each.
+const HOLD: &str = "UPDATE messages \
+     SET avail = j.value ->> 1, claim = unhex(j.value ->> 2), claims = claims + 1 \
+     FROM json_each(?) AS j WHERE messages.id = j.value ->> 0";
+
+/// The claims of a batch, gathered to be written together: each statement wakes the writer once.
+#[derive(Default)]
+struct Claims {
+    made: Vec<String>,
+    held: Vec<String>,
+}
+
+impl Claims {
+    fn write(self, step: &mut Step<'_>) {
+        if self.made.is_empty() {
+            return;
+        }
+        step.defer(Script::of(INSERT_CLAIMS).text(format!("[{}]", self.made.join(","))));
+        step.defer(Script::of(HOLD).text(format!("[{}]", self.held.join(","))));
+    }
+}
 
 /// Extends the lives of messages that would end before their claim.
 pub(crate) const EXTEND: &str =
@@ -370,6 +407,7 @@ pub(crate) const EXTEND: &str =
 
 fn write_claim(
     step: &mut Step<'_>,
+    claims: &mut Claims,
     head: &Head,
     claim: &CreateClaim,
     taken: Vec<Found>,
@@ -379,20 +417,12 @@ fn write_claim(
     }
     let ends_at = step.now.after(claim.ttl);
     let ends = ends_at.as_millis();
-    let id = claim.id.as_bytes();
-    let list: Arc<str> = id_list(taken.iter().map(|found| found.row)).into();
-    step.defer(
-        Script::of(INSERT_CLAIM)
-            .integer(head.number)
-            .blob(id)
-            .integer(ttl_code(claim.ttl))
-            .integer(step.now.as_millis())
-            .integer(ends)
-            .text(Arc::clone(&list))
-            .integer(ends)
-            .blob(id)
-            .text(list),
-    );
+    let (id, number) = (claim.id, head.number);
+    let (ttl, started) = (ttl_code(claim.ttl), step.now.as_millis());
+    let list = id_list(taken.iter().map(|found| found.row));
+    claims.made.push(format!("[{number},\"{id}\",{ttl},{started},{ends},\"{list}\"]"));
+    let held = taken.iter().map(|found| format!("[{},{ends},\"{id}\"]", found.row));
+    claims.held.extend(held);
     let short_lived = |found: &&Found| found.expires < ends;
     let extended: Vec<i64> = taken.iter().filter(short_lived).map(|found| found.row).collect();
     let raised = claim.ttl.plus(claim.grace);
