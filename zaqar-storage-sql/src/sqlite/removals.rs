@@ -102,6 +102,8 @@ pub(crate) async fn execute(
     }
     let mut wanted = Vec::with_capacity(removals.len());
     for removal in removals.iter_mut() {
+        // What an earlier attempt decided was rolled back with it.
+        removal.outcome = None;
         match find_rows(step, &removal.queue, &removal.ids).await {
             Ok(rows) => wanted.push(rows),
             Err(Failure::Engine(error)) => return Err(error),
