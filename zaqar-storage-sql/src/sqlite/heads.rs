@@ -3,6 +3,7 @@
 //! The cache is true as long as nobody else writes to the file: the writer compares
 //! `PRAGMA data_version` inside each transaction and forgets everything when it moved. A step that
 //! is rolled back forgets too. So two processes on one file are safe, only slower.
+//! A post that is one statement looks at no version: its own guard is the counter it expects.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Posts: all posts of a batch become one multi-row insert.
+//! Posts: all posts of a batch become one multi-row insert; where nothing else is in the batch and
+//! they all go to one known queue, that insert is the whole transaction ([`AtOnce`]).
 
 use std::sync::{Arc, OnceLock};
 
