@@ -1,0 +1,1 @@
+//! Group commit for storage drivers: what waits for one queue goes into one step.

@@ -1,0 +1,1 @@
+//! Zaqar storage in Redis and Valkey.

@@ -1,0 +1,1 @@
+//! Real database servers for tests: install, start, kill, restart, fail over.
