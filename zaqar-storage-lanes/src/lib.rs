@@ -1,1 +1,13 @@
-//! Group commit for storage drivers: what waits for one queue goes into one step.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod gate;
+mod lanes;
+mod limits;
+mod room;
+#[cfg(test)]
+mod tests;
+
+pub use gate::{Gate, Party, Permit};
+pub use lanes::{LaneStep, Lanes};
+pub use limits::{LaneLimits, Weight};
