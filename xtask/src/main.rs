@@ -1,4 +1,5 @@
-//! The project's chores, as `cargo xtask NAME`: test gate, repository rules, set-up, benchmarks.
+//! The project's chores, as `cargo xtask NAME`: test gate, repository rules, set-up, databases,
+//! benchmarks.
 
 mod bench;
 mod build;
@@ -9,6 +10,7 @@ mod licences;
 mod process;
 mod python;
 mod server;
+mod services;
 mod tidy;
 mod workspace;
 
@@ -33,6 +35,8 @@ enum Chore {
     Tidy(tidy::TidyArgs),
     /// Install what the tests need beside Rust: a Python environment with the real clients
     Setup(python::SetupArgs),
+    /// Start, stop or show the databases that tests share
+    Services(services::ServicesArgs),
     /// Build in release mode and measure the server beside the raw engine
     Bench(bench::BenchArgs),
 }
@@ -53,6 +57,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Test(args) => gate::test(&workspace, &args),
         Chore::Tidy(args) => tidy::tidy(&workspace, &args),
         Chore::Setup(args) => python::setup(&workspace, &args),
+        Chore::Services(args) => services::services(&workspace, &args),
         Chore::Bench(args) => bench::bench(&workspace, &args),
     }
 }

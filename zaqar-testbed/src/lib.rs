@@ -1,1 +1,32 @@
 //! Real database servers for tests: install, start, kill, restart, fail over.
+//!
+//! - [`uri`] says where the servers are that all tests of a build folder share: the environment
+//!   names them, or `cargo xtask services up` started them ([`Shared`]).
+//! - [`Backend`] starts servers for one test alone, which may then kill, freeze and restart them.
+//!   They end with the process of the test, however that ends.
+//! - [`install`] gets the servers' programs onto a Debian machine.
+//!
+//! Everything starts at settings that lose nothing; a test that wants others gives
+//! [`Options::arguments`]. This crate knows no driver and no suite: tests tie them together.
+
+mod backend;
+mod bson;
+mod install;
+mod mariadb;
+mod mongod;
+mod port;
+mod postgres;
+mod process;
+mod procfs;
+mod redis;
+mod server;
+mod service;
+mod shared;
+mod state;
+
+pub use backend::{Backend, Options};
+pub use install::{install, is_installed};
+pub use procfs::Identity;
+pub use service::{Service, services_folder, uri};
+pub use shared::{Shared, Status};
+pub use state::{Entry, Member, State};

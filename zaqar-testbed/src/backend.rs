@@ -1,0 +1,280 @@
+//! A whole backend: the servers of one service, formed into what the service is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::mariadb::{self, MariaDb};
+use crate::mongod::{self, Mongod};
+use crate::postgres::{self, Postgres};
+use crate::process::{Life, wait_until};
+use crate::procfs::Identity;
+use crate::redis::{self, Redis, Role};
+use crate::server::{Kind, Place, Server};
+use crate::service::Service;
+
+/// How long servers that all answer may take to agree: elections, a cluster's gossip.
+const FORM_LIMIT: Duration = Duration::from_secs(60);
+
+/// How to start a backend.
+#[derive(Debug, Default)]
+pub struct Options {
+    folder: Option<PathBuf>,
+    ports: Vec<u16>,
+    arguments: Vec<String>,
+    detached: bool,
+}
+
+impl Options {
+    /// In a temporary folder, on free ports, at safe settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps everything below `folder`, which stays when the backend is dropped. What an earlier
+    /// backend left there is removed.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Uses these ports, one for each server.
+    #[must_use]
+    pub fn ports(mut self, ports: Vec<u16>) -> Self {
+        self.ports = ports;
+        self
+    }
+
+    /// Gives every server these arguments, after those it has: `["--appendonly", "no"]`,
+    /// `["-c", "fsync=off"]`.
+    #[must_use]
+    pub fn arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets the servers outlive this process.
+    pub(crate) fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+}
+
+/// A running backend. Its servers end with this process, however that ends, and when this is
+/// dropped.
+#[derive(Debug)]
+pub struct Backend {
+    service: Service,
+    // Before the folder: the servers are gone when it is removed.
+    servers: Vec<Server>,
+    _temporary: Option<TempDir>,
+}
+
+impl Backend {
+    /// Starts a backend and waits until it is ready to work.
+    ///
+    /// # Errors
+    /// If a program is missing, or a server does not come up; the error shows the end of its log.
+    pub fn start(service: Service, options: Options) -> Result<Self> {
+        let temporary = match &options.folder {
+            Some(_) => None,
+            None => Some(temporary()?),
+        };
+        let folder = options.folder.clone();
+        let folder = folder.or_else(|| temporary.as_ref().map(|held| held.path().to_owned()));
+        let folder = folder.context("a backend without a folder")?;
+        let mut backend = Self { service, servers: Vec::new(), _temporary: temporary };
+        let life = if options.detached { Life::Detached } else { Life::WithUs };
+        let sentinel = service == Service::RedisSentinel;
+        for nth in 0..count(service) {
+            let primary = backend.servers.first().map(|server| server.place().port);
+            let kind = kind(service, nth, primary);
+            let name = format!("{}-{nth}", service.name());
+            let port = options.ports.get(nth).copied();
+            // A Sentinel is no server of data: it would not know their settings.
+            let own = if sentinel && nth == 2 { &[] } else { options.arguments.as_slice() };
+            backend.servers.push(Server::start(kind, folder.join(name), port, life, own)?);
+        }
+        backend.form()?;
+        backend.wait_until_ready()?;
+        Ok(backend)
+    }
+
+    fn form(&self) -> Result<()> {
+        match self.service {
+            Service::RedisCluster => redis::join_cluster(&self.places()),
+            Service::Mongo | Service::MongoSet => mongod::initiate(&self.places()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until it takes writes.
+    ///
+    /// # Errors
+    /// If it does not, within a minute.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        let name = self.service.name();
+        ensure!(wait_until(FORM_LIMIT, || self.is_ready()), "{name} answers, but is not ready");
+        Ok(())
+    }
+
+    /// Whether it takes writes.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let places = self.places();
+        let answer = self.servers.iter().all(Server::answers);
+        answer
+            && match self.service {
+                Service::RedisCluster => redis::cluster_is_ready(&places),
+                Service::RedisSentinel => {
+                    places.get(2).is_some_and(|sentinel| redis::sentinel_is_ready(sentinel))
+                }
+                Service::Mongo | Service::MongoSet => mongod::is_ready(&places),
+                _ => true,
+            }
+    }
+
+    fn places(&self) -> Vec<&Place> {
+        self.servers.iter().map(Server::place).collect()
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
+    /// Where clients find it.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        let places = self.places();
+        let one = |uri: fn(&Place) -> String| places.first().map(|place| uri(place));
+        let uri = match self.service {
+            Service::Postgres => one(postgres::uri),
+            Service::Mysql => one(mariadb::uri),
+            Service::Redis => one(redis::uri),
+            Service::RedisCluster => Some(redis::cluster_uri(&places)),
+            Service::RedisSentinel => places.get(2).map(|place| redis::sentinel_uri(place)),
+            Service::Mongo | Service::MongoSet => Some(mongod::uri(&places)),
+        };
+        uri.unwrap_or_default()
+    }
+
+    /// Its ports, one for each server.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        self.places().into_iter().map(|place| place.port).collect()
+    }
+
+    /// Its servers' processes, with their places; without those that do not run.
+    pub(crate) fn members(&self) -> Vec<(Identity, &Place)> {
+        let member = |server| Some((Server::identity(server)?, server.place()));
+        self.servers.iter().filter_map(member).collect()
+    }
+
+    /// SIGKILL to every server and its children; returns when they are gone.
+    ///
+    /// # Errors
+    /// If one cannot be killed.
+    pub fn kill(&mut self) -> Result<()> {
+        self.servers.iter_mut().try_for_each(Server::kill)
+    }
+
+    /// Starts every server again on its folder and port, and waits until the backend is ready.
+    ///
+    /// # Errors
+    /// If a server does not come up.
+    pub fn restart(&mut self) -> Result<()> {
+        self.servers.iter_mut().try_for_each(Server::restart)?;
+        self.wait_until_ready()
+    }
+
+    /// SIGKILL to one server; the others stay.
+    ///
+    /// # Errors
+    /// If there is no such server, or it cannot be killed.
+    pub fn kill_one(&mut self, nth: usize) -> Result<()> {
+        self.servers.get_mut(nth).context("there is no such server")?.kill()
+    }
+
+    /// Starts one server again; does not wait for the others to take notice.
+    ///
+    /// # Errors
+    /// If there is no such server, or it does not come up.
+    pub fn restart_one(&mut self, nth: usize) -> Result<()> {
+        self.servers.get_mut(nth).context("there is no such server")?.restart()
+    }
+
+    /// SIGSTOP to every server and its children: connections stay, nothing answers.
+    ///
+    /// # Errors
+    /// If a server does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.servers.iter().try_for_each(Server::pause)
+    }
+
+    /// SIGCONT after a [pause](Self::pause).
+    ///
+    /// # Errors
+    /// If a server does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.servers.iter().try_for_each(Server::resume)
+    }
+
+    /// Ends every server in an orderly way.
+    ///
+    /// # Errors
+    /// If one had to be killed.
+    pub fn stop(mut self) -> Result<()> {
+        // The last first: a Sentinel would make an election of the others' end.
+        self.servers.iter_mut().rev().try_for_each(Server::stop)
+    }
+
+    /// Leaves detached servers to themselves.
+    pub(crate) fn let_go(mut self) {
+        self.servers.iter_mut().for_each(Server::let_go);
+    }
+}
+
+/// The kind of the service's server of that number; `primary` is the port of the first.
+fn kind(service: Service, nth: usize, primary: Option<u16>) -> Box<dyn Kind> {
+    match service {
+        Service::Postgres => Box::new(Postgres),
+        Service::Mysql => Box::new(MariaDb),
+        Service::Redis => Box::new(Redis(Role::Single)),
+        Service::RedisCluster => Box::new(Redis(Role::ClusterNode)),
+        Service::RedisSentinel => Box::new(Redis(match (nth, primary) {
+            (0, _) | (_, None) => Role::Primary,
+            (1, Some(primary)) => Role::ReplicaOf(primary),
+            (_, Some(primary)) => Role::SentinelOf(primary),
+        })),
+        Service::Mongo | Service::MongoSet => Box::new(Mongod),
+    }
+}
+
+/// Whether the service's server on that port answers.
+pub(crate) fn answers(service: Service, port: u16) -> bool {
+    kind(service, 0, None).answers(&Place { folder: PathBuf::new(), port })
+}
+
+fn count(service: Service) -> usize {
+    match service {
+        Service::Postgres | Service::Mysql | Service::Redis | Service::Mongo => 1,
+        Service::RedisCluster | Service::RedisSentinel | Service::MongoSet => 3,
+    }
+}
+
+/// A folder that another user, too, can get into: PostgreSQL does not run as root.
+fn temporary() -> Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let permissions = std::fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new()
+        .prefix("zaqar-testbed-")
+        .permissions(permissions)
+        .tempdir()
+        .context("cannot make a temporary folder")
+}
