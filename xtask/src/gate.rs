@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::services::ForTests;
 use crate::workspace::Workspace;
 use crate::{build, clients, features, licences, process, tidy};
 
@@ -35,7 +36,7 @@ const STEPS: [Step; 9] = [
     Step { name: "format", about: "rustfmt changes nothing", run: format },
     Step { name: "lints", about: "clippy is silent", run: lints },
     Step { name: "docs", about: "the documentation builds, no link broken", run: docs },
-    Step { name: "tests", about: "unit, integration, conformance and doc tests", run: tests },
+    Step { name: "tests", about: "all tests, with real databases", run: tests },
     Step { name: "examples", about: "the engine's examples run", run: examples },
     Step { name: "features", about: "features pull in only what they name", run: features::check },
     Step { name: "licences", about: "every crate's licence permits its use", run: licences::check },
@@ -107,21 +108,33 @@ fn docs(workspace: &Workspace) -> Result<()> {
 }
 
 fn tests(workspace: &Workspace) -> Result<()> {
+    let databases = ForTests::start(workspace)?;
+    let tested = all_tests(workspace, &databases.environment);
+    let stopped = databases.stop().context("stopping the databases");
+    tested.and(stopped)
+}
+
+fn all_tests(workspace: &Workspace, environment: &[(&'static str, String)]) -> Result<()> {
+    let cargo = || {
+        let mut cargo = workspace.cargo();
+        cargo.envs(environment.iter().map(|(name, value)| (*name, value)));
+        cargo
+    };
     if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         println!("    with cargo-nextest");
-        process::run(workspace.cargo().args(["nextest", "run", "--workspace", "--all-features"]))?;
+        process::run(cargo().args(["nextest", "run", "--workspace", "--all-features"]))?;
     } else {
         // Building nextest takes longer than all the tests, so a bare machine does without. Nothing
         // is skipped; what is lost is a process for each test and its time-out.
         println!("    with cargo test, as cargo-nextest is not installed");
-        process::run(workspace.cargo().args(["test", "--workspace", "--all-features"]).args([
+        process::run(cargo().args(["test", "--workspace", "--all-features"]).args([
             "--lib",
             "--bins",
             "--tests",
             "--examples",
         ]))?;
     }
-    process::run(workspace.cargo().args(["test", "--doc", "--workspace", "--all-features"]))
+    process::run(cargo().args(["test", "--doc", "--workspace", "--all-features"]))
 }
 
 fn examples(workspace: &Workspace) -> Result<()> {

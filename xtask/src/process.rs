@@ -39,6 +39,11 @@ pub(crate) fn on_ci() -> bool {
     env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
 }
 
+/// Whether we may install packages.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(capture(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
 /// Runs `command`; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("    $ {}", display(command));

@@ -72,8 +72,7 @@ fn ensure_venv() -> Result<()> {
     }
     let packages = ["python3", "python3-venv"];
     let by_hand = format!("install them: apt-get install {}", packages.join(" "));
-    let is_root = process::capture(Command::new("id").arg("-u"))?.trim() == "0";
-    if !is_root || !process::succeeds(Command::new("apt-get").arg("--version")) {
+    if !process::is_root()? || !process::succeeds(Command::new("apt-get").arg("--version")) {
         bail!("the client tests need Python with its venv module; {by_hand}");
     }
     let apt = || {

@@ -1,12 +1,17 @@
 //! `cargo xtask services`: the databases that tests share.
 
+use std::env;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
-use zaqar_testbed::{Service, Shared, State, services_folder};
+use zaqar_testbed::{Service, Shared, State, is_installed, services_folder};
 
+use crate::process;
 use crate::workspace::Workspace;
+
+/// The backends whose absence is a failure of the tests that need them.
+const REQUIRE: &str = "ZAQAR_CONFORMANCE_REQUIRE";
 
 #[derive(Args)]
 pub(crate) struct ServicesArgs {
@@ -61,6 +66,58 @@ fn folder(workspace: &Workspace) -> PathBuf {
 fn variables(state: &State) -> Vec<(&'static str, String)> {
     let variable = |service: Service| Some((service.variable(), state.uri(service)?));
     Service::ALL.into_iter().filter_map(variable).collect()
+}
+
+/// Databases for the time of a test run.
+pub(crate) struct ForTests {
+    folder: PathBuf,
+    /// Those that did not run before.
+    started: Vec<Service>,
+    /// What tells the tests where they are, and that they must not be missing.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl ForTests {
+    /// Starts what does not run already; what the environment names, is used as it is.
+    pub(crate) fn start(workspace: &Workspace) -> Result<Self> {
+        let given = |service: &Service| env::var_os(service.variable()).is_some();
+        let (given, wanted): (Vec<Service>, Vec<Service>) =
+            Service::USUAL.into_iter().partition(given);
+        let can_install = process::is_root()?;
+        let (possible, missing): (Vec<Service>, Vec<Service>) =
+            wanted.into_iter().partition(|service| can_install || is_installed(*service));
+        if !missing.is_empty() {
+            let names = names(&missing).join(", ");
+            ensure!(!process::on_ci(), "only root can install what {names} need");
+            println!("    NOT TESTED, as only root can install them: {names}");
+        }
+        let folder = folder(workspace);
+        let mut shared = Shared::open(&folder)?;
+        let started = possible.iter().copied().filter(|service| !shared.is_up(*service)).collect();
+        let mut running = Self { folder, started, environment: Vec::new() };
+        if let Err(error) = shared.up(&possible) {
+            drop(shared);
+            running.stop().context("putting down what had started")?;
+            return Err(error);
+        }
+        println!("    databases: {}", names(&possible).join(", "));
+        running.environment = variables(shared.state());
+        let required = [env::var(REQUIRE).unwrap_or_default()].into_iter();
+        let required =
+            required.chain(names(&given).into_iter().chain(names(&possible)).map(str::to_owned));
+        let required: Vec<String> = required.filter(|name| !name.is_empty()).collect();
+        running.environment.push((REQUIRE, required.join(",")));
+        Ok(running)
+    }
+
+    /// Ends those that were started for the tests.
+    pub(crate) fn stop(&self) -> Result<()> {
+        Shared::open(&self.folder)?.end(&self.started).map(drop)
+    }
+}
+
+fn names(services: &[Service]) -> Vec<&'static str> {
+    services.iter().map(|service| service.name()).collect()
 }
 
 fn show(shared: &Shared) {

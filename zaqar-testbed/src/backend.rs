@@ -11,6 +11,7 @@ use crate::mongod::{self, Mongod};
 use crate::postgres::{self, Postgres};
 use crate::process::{Life, wait_until};
 use crate::procfs::Identity;
+use crate::proxy::Proxy;
 use crate::redis::{self, Redis, Role};
 use crate::server::{Kind, Place, Server};
 use crate::service::Service;
@@ -164,6 +165,29 @@ impl Backend {
         uri.unwrap_or_default()
     }
 
+    /// Where clients find it that go through a proxy before its first server; `None`: they would
+    /// learn of the servers' own addresses and go there.
+    #[must_use]
+    pub fn uri_through(&self, proxy: &Proxy) -> Option<String> {
+        let place = Place { folder: PathBuf::new(), port: proxy.address().port() };
+        match self.service {
+            Service::Postgres => Some(postgres::uri(&place)),
+            Service::Mysql => Some(mariadb::uri(&place)),
+            Service::Redis => Some(redis::uri(&place)),
+            Service::Mongo => Some(mongod::direct_uri(&place)),
+            Service::RedisCluster | Service::RedisSentinel | Service::MongoSet => None,
+        }
+    }
+
+    /// A proxy before its first server.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub fn proxy(&self) -> Result<Proxy> {
+        let server = self.servers.first().context("a backend without servers")?;
+        Proxy::start(server.place().address())
+    }
+
     /// Its ports, one for each server.
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
@@ -269,7 +293,7 @@ fn count(service: Service) -> usize {
 }
 
 /// A folder that another user, too, can get into: PostgreSQL does not run as root.
-fn temporary() -> Result<TempDir> {
+pub(crate) fn temporary() -> Result<TempDir> {
     use std::os::unix::fs::PermissionsExt as _;
     let permissions = std::fs::Permissions::from_mode(0o755);
     tempfile::Builder::new()

@@ -4,6 +4,7 @@
 //!   names them, or `cargo xtask services up` started them ([`Shared`]).
 //! - [`Backend`] starts servers for one test alone, which may then kill, freeze and restart them.
 //!   They end with the process of the test, however that ends.
+//! - [`Proxy`] stands between a client and such a server and cuts their connections.
 //! - [`install`] gets the servers' programs onto a Debian machine.
 //!
 //! Everything starts at settings that lose nothing; a test that wants others gives
@@ -18,6 +19,7 @@ mod port;
 mod postgres;
 mod process;
 mod procfs;
+mod proxy;
 mod redis;
 mod server;
 mod service;
@@ -27,6 +29,7 @@ mod state;
 pub use backend::{Backend, Options};
 pub use install::{install, is_installed};
 pub use procfs::Identity;
+pub use proxy::{Cut, Fired, Proxy};
 pub use service::{Service, services_folder, uri};
 pub use shared::{Shared, Status};
 pub use state::{Entry, Member, State};

@@ -88,3 +88,8 @@ pub(crate) fn uri(places: &[&Place]) -> String {
     let members: Vec<String> = places.iter().map(|place| place.address().to_string()).collect();
     format!("mongodb://{}/?replicaSet={SET}&w=majority&journal=true", members.join(","))
 }
+
+/// For clients that must not learn of the members' own addresses.
+pub(crate) fn direct_uri(place: &Place) -> String {
+    format!("mongodb://{}/?directConnection=true&w=majority&journal=true", place.address())
+}

@@ -1,6 +1,7 @@
 //! Servers that outlive the program that started them, shared by all tests of a build folder.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,13 +82,15 @@ impl Shared {
         Ok(())
     }
 
-    fn is_up(&self, service: Service) -> bool {
+    /// Whether a service runs, and answers.
+    #[must_use]
+    pub fn is_up(&self, service: Service) -> bool {
         self.state.entry(service).is_some_and(|entry| answers(service, entry))
     }
 
     fn start(&mut self, service: Service) -> Result<()> {
         let ports = self.put_down(service, Signal::KILL)?;
-        let mut options = Options::new().folder(&self.folder).detached();
+        let mut options = Options::new().folder(self.home()?).detached();
         if wait_until(PORT_LIMIT, || ports.iter().all(|port| port::is_free(*port))) {
             options = options.ports(ports);
         }
@@ -105,13 +108,34 @@ impl Shared {
         Ok(())
     }
 
+    /// Where the data is: beside what is written down, unless a server that does not run as root
+    /// could not get there.
+    fn home(&mut self) -> Result<PathBuf> {
+        if let Some(elsewhere) = self.state.elsewhere.clone().filter(|held| held.is_dir()) {
+            return Ok(elsewhere);
+        }
+        if is_open_to_all(&self.folder)? {
+            return Ok(self.folder.clone());
+        }
+        let elsewhere = backend::temporary()?.keep();
+        self.state.elsewhere = Some(elsewhere.clone());
+        self.state.save(&self.folder)?;
+        Ok(elsewhere)
+    }
+
+    /// Whether this is where our servers' data is.
+    fn holds(&self, folder: &Path) -> bool {
+        let elsewhere = self.state.elsewhere.as_ref();
+        folder.starts_with(&self.folder) || elsewhere.is_some_and(|held| folder.starts_with(held))
+    }
+
     /// Ends a service, with its data; the ports that it had.
     fn put_down(&mut self, service: Service, signal: Signal) -> Result<Vec<u16>> {
         let Some(entry) = self.state.entry(service).cloned() else { return Ok(Vec::new()) };
         // A Sentinel is the last of its service, and would make an election of the others' end.
         for member in entry.members.iter().rev() {
-            end(Process::adopted(member.identity), signal)?;
-            if member.folder.starts_with(&self.folder) && member.folder.exists() {
+            end_process(Process::adopted(member.identity), signal)?;
+            if self.holds(&member.folder) && member.folder.exists() {
                 fs::remove_dir_all(&member.folder).context("removing a server's data")?;
             }
         }
@@ -120,21 +144,33 @@ impl Shared {
         Ok(entry.members.iter().map(|member| member.port).collect())
     }
 
-    /// Ends all servers and removes their data.
+    /// Ends the servers of `services` and removes their data; how many there were.
+    ///
+    /// # Errors
+    /// If a server cannot be ended, or its data not be removed.
+    pub fn end(&mut self, services: &[Service]) -> Result<usize> {
+        let mut ended = 0;
+        for service in services {
+            ended += self.put_down(*service, stop_signal(*service))?.len();
+        }
+        Ok(ended)
+    }
+
+    /// Ends all servers, those too that nobody wrote down, and removes their data.
     ///
     /// # Errors
     /// If a server cannot be ended, or its data not be removed.
     pub fn down(&mut self) -> Result<usize> {
-        let mut ended = 0;
-        for service in Service::ALL {
-            ended += self.put_down(service, service_signal(service))?.len();
-        }
-        ended += self.end_strays()?;
+        let ended = self.end(&Service::ALL)? + self.end_strays()?;
         for entry in fs::read_dir(&self.folder).context("listing the folder of the services")? {
             let path = entry.context("listing the folder of the services")?.path();
             if path.is_dir() {
                 fs::remove_dir_all(&path).context("removing a server's data")?;
             }
+        }
+        if let Some(elsewhere) = self.state.elsewhere.take() {
+            fs::remove_dir_all(&elsewhere).context("removing the servers' data")?;
+            self.state.save(&self.folder)?;
         }
         Ok(ended)
     }
@@ -143,8 +179,8 @@ impl Shared {
     fn end_strays(&self) -> Result<usize> {
         let mut ended = 0;
         for (identity, name, folder) in procfs::at_work() {
-            if folder.starts_with(&self.folder) && PROGRAMS.contains(&name.as_str()) {
-                end(Process::adopted(identity), Signal::KILL)?;
+            if self.holds(&folder) && PROGRAMS.contains(&name.as_str()) {
+                end_process(Process::adopted(identity), Signal::KILL)?;
                 ended += 1;
             }
         }
@@ -168,14 +204,25 @@ impl Shared {
     }
 }
 
-fn service_signal(service: Service) -> Signal {
+/// Whether every user can get to `folder`.
+fn is_open_to_all(folder: &Path) -> Result<bool> {
+    for part in folder.ancestors() {
+        let mode = fs::metadata(part).context("looking at a folder")?.permissions().mode();
+        if mode & 0o001 == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn stop_signal(service: Service) -> Signal {
     match service {
         Service::Postgres => Signal::INT,
         _ => Signal::TERM,
     }
 }
 
-fn end(mut process: Process, signal: Signal) -> Result<()> {
+fn end_process(mut process: Process, signal: Signal) -> Result<()> {
     if !process.is_alive() {
         return Ok(());
     }

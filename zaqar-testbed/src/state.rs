@@ -45,6 +45,9 @@ impl Entry {
 /// All shared servers of a folder, by their services' names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// Where the servers' data is, if it is not beside this file.
+    #[serde(default)]
+    pub(crate) elsewhere: Option<PathBuf>,
     pub(crate) services: BTreeMap<String, Entry>,
 }
 
@@ -92,7 +95,7 @@ mod tests {
         let identity = Identity { pid: std::process::id(), started };
         let member = Member { identity, port: 7, folder: "data".into() };
         let entry = Entry { uri: "redis://x".into(), members: vec![member] };
-        State { services: BTreeMap::from([("redis".to_owned(), entry)]) }
+        State { elsewhere: None, services: BTreeMap::from([("redis".to_owned(), entry)]) }
     }
 
     #[test]
