@@ -10,6 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use zaqar_core::{Clock, ControlDriver, DataDriver};
 
+use crate::fault::backend::BackendControl;
+
 /// Set in a child process that serves workload commands: the namespace that it opens.
 pub(crate) const CHILD_VARIABLE: &str = "ZAQAR_CONFORMANCE_CHILD";
 
@@ -104,6 +106,12 @@ pub trait Harness: Send + Sync + 'static {
 
     /// Cases to leave out.
     fn waivers(&self) -> Vec<Waiver>;
+
+    /// What may be done to the backend, which then must belong to this harness alone; `None`:
+    /// nothing.
+    fn backend(&self) -> Option<&dyn BackendControl> {
+        None
+    }
 }
 
 /// Starts processes that own a namespace's store and can be killed (the process ring of faults).

@@ -13,6 +13,7 @@
 pub mod case;
 pub mod context;
 pub mod fault;
+pub mod faults_main;
 pub mod harness;
 pub mod loss;
 pub mod main_macro;

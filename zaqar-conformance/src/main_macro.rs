@@ -11,9 +11,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
+use zaqar_core::Capabilities;
 
 use crate::case::{Case, Guarantee, Level};
-use crate::harness::{Availability, CHILD_VARIABLE, Namespace};
+use crate::harness::{Availability, CHILD_VARIABLE, Namespace, Subject};
 use crate::report::{Entry, Outcome, Report};
 use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
 
@@ -28,12 +29,20 @@ use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
 macro_rules! main {
     ($harness:expr) => {
         fn main() -> ::std::process::ExitCode {
-            let binary = $crate::main_macro::Binary {
-                package: env!("CARGO_PKG_NAME"),
-                test: env!("CARGO_CRATE_NAME"),
-                scratch: option_env!("CARGO_TARGET_TMPDIR"),
-            };
-            $crate::main_macro::run(binary, || $crate::Availability::from(($harness)()))
+            let make = || $crate::Availability::from(($harness)());
+            $crate::main_macro::run($crate::binary!(), make)
+        }
+    };
+}
+
+/// The [`Binary`] that this is written in.
+#[macro_export]
+macro_rules! binary {
+    () => {
+        $crate::main_macro::Binary {
+            package: env!("CARGO_PKG_NAME"),
+            test: env!("CARGO_CRATE_NAME"),
+            scratch: option_env!("CARGO_TARGET_TMPDIR"),
         }
     };
 }
@@ -61,7 +70,7 @@ impl Binary {
     }
 
     /// `target/conformance`, wherever the build folder is.
-    fn reports(&self) -> PathBuf {
+    pub(crate) fn reports(&self) -> PathBuf {
         let scratch = Path::new(self.scratch.unwrap_or("target/tmp"));
         scratch.parent().unwrap_or(scratch).join("conformance")
     }
@@ -92,13 +101,8 @@ fn try_run(
     }
     let arguments = Arguments::from_args();
     let make: Box<dyn FnOnce() -> Availability + Send> = Box::new(make);
-    let shared = Arc::new(Shared {
-        binary,
-        seed,
-        budget,
-        harness: LazyLock::new(make),
-        entries: Mutex::new(Vec::new()),
-    });
+    let conclusions = Conclusions::new(binary, seed, budget);
+    let shared = Arc::new(Shared { conclusions, harness: LazyLock::new(make) });
     let trials = listed(&shared);
     let total = trials.len();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -132,20 +136,27 @@ fn report_into(
     Ok(ExitCode::from(report.exit_code()))
 }
 
-/// What the trials of one process share.
-struct Shared {
-    binary: Binary,
-    seed: u64,
-    budget: Budget,
-    /// Made by the first trial that runs: a mere listing must not touch a backend.
-    harness: LazyLock<Availability, Box<dyn FnOnce() -> Availability + Send>>,
+/// What came of the trials of one process.
+pub(crate) struct Conclusions {
+    pub(crate) binary: Binary,
+    pub(crate) seed: u64,
+    pub(crate) budget: Budget,
     /// With their places in the listing.
     entries: Mutex<Vec<(usize, Entry)>>,
 }
 
-impl Shared {
+impl Conclusions {
+    pub(crate) fn new(binary: Binary, seed: u64, budget: Budget) -> Self {
+        Self { binary, seed, budget, entries: Mutex::new(Vec::new()) }
+    }
+
     /// Turns what came of one case or trial into what the test harness understands.
-    fn conclude(&self, place: usize, name: &str, entry: Entry) -> Result<Completion, Failed> {
+    pub(crate) fn conclude(
+        &self,
+        place: usize,
+        name: &str,
+        entry: Entry,
+    ) -> Result<Completion, Failed> {
         let concluded = match &entry.outcome {
             Outcome::Passed { .. } | Outcome::RefusalVerified { .. } => Ok(Completion::Completed),
             Outcome::Undeclared { capability } => {
@@ -173,25 +184,42 @@ impl Shared {
         Failed::from(format!("{evidence}\nguarantees: {guarantees}\nrun again: {reproduce}"))
     }
 
-    /// Writes the report if this process ran everything: a part would replace the whole.
-    fn write_report_of(&self, total: usize) -> anyhow::Result<()> {
+    /// The entries in order, if this process ran all `total`: a part would replace the whole.
+    pub(crate) fn whole(&self, total: usize) -> Option<Vec<Entry>> {
         let mut entries =
             std::mem::take(&mut *self.entries.lock().unwrap_or_else(PoisonError::into_inner));
-        if entries.len() < total || total == 0 {
-            return Ok(());
-        }
-        let Availability::Ready(harness) = &*self.harness else { return Ok(()) };
         entries.sort_by_key(|(place, _)| *place);
+        let whole = entries.len() == total && total > 0;
+        whole.then(|| entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// The report that says so of `subject`.
+    pub(crate) fn report(
+        &self,
+        subject: Subject,
+        declared: Capabilities,
+        entries: Vec<Entry>,
+    ) -> Report {
+        let reproduce = self.binary.reproduce(None, self.seed, self.budget);
+        Report::new(subject, declared, self.seed, self.budget, entries, reproduce)
+    }
+}
+
+/// What the trials of one process share.
+struct Shared {
+    conclusions: Conclusions,
+    /// Made by the first trial that runs: a mere listing must not touch a backend.
+    harness: LazyLock<Availability, Box<dyn FnOnce() -> Availability + Send>>,
+}
+
+impl Shared {
+    fn write_report_of(&self, total: usize) -> anyhow::Result<()> {
+        let Some(entries) = self.conclusions.whole(total) else { return Ok(()) };
+        let Availability::Ready(harness) = &*self.harness else { return Ok(()) };
         let declared = runtime()?.block_on(suite::capabilities(harness))?;
-        let report = Report::new(
-            harness.subject(),
-            declared,
-            self.seed,
-            self.budget,
-            entries.into_iter().map(|(_, entry)| entry).collect(),
-            self.binary.reproduce(None, self.seed, self.budget),
-        );
-        println!("report: {}", report.write(&self.binary.reports())?.display());
+        let report = self.conclusions.report(harness.subject(), declared, entries);
+        let folder = self.conclusions.binary.reports();
+        println!("report: {}", report.write(&folder)?.display());
         Ok(())
     }
 }
@@ -210,9 +238,9 @@ fn listed(shared: &Arc<Shared>) -> Vec<Trial> {
                     return absent(backend, variable, hint);
                 }
             };
-            let run = TrialRun { harness, seed: shared.seed, budget: shared.budget };
-            let entry = item.run(run)?;
-            shared.conclude(place, &name, entry)
+            let Conclusions { seed, budget, .. } = shared.conclusions;
+            let entry = item.run(TrialRun { harness, seed, budget })?;
+            shared.conclusions.conclude(place, &name, entry)
         })
     });
     listed.collect()
@@ -245,7 +273,7 @@ impl Listed {
 }
 
 /// No backend: skipped for all to see, unless `ZAQAR_CONFORMANCE_REQUIRE` asks for it.
-fn absent(backend: &str, variable: &str, hint: &str) -> Result<Completion, Failed> {
+pub(crate) fn absent(backend: &str, variable: &str, hint: &str) -> Result<Completion, Failed> {
     let text = format!("no {backend}: set {variable} to {hint}");
     let required = std::env::var("ZAQAR_CONFORMANCE_REQUIRE").unwrap_or_default();
     if required.split(',').any(|required| required.trim() == backend) {
@@ -255,6 +283,6 @@ fn absent(backend: &str, variable: &str, hint: &str) -> Result<Completion, Faile
 }
 
 /// A runtime for one test: two workers, so that concurrent steps do run at the same time.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }

@@ -1,6 +1,8 @@
 //! Faults, in rings around a driver: its callers fail and go away ([`caller`], [`cancel`]), its
-//! process is killed (`process`). Each ring follows a seed ([`plan`]) and counts what struck.
+//! process is killed (`process`), its backend is killed, frozen and cut off ([`backend`]). Each ring
+//! follows a seed ([`plan`]) and counts what struck.
 
+pub mod backend;
 pub mod caller;
 pub mod cancel;
 pub mod plan;

@@ -1,0 +1,192 @@
+//! The trials: what is done to the backend, and when.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+
+use super::gauge::Gauge;
+use super::ring::{Ring, SIZE};
+use super::{BackendControl, Cut};
+use crate::case::Failure;
+use crate::loss::worker::LEASE_S_MAX;
+use crate::loss::workload::Workload;
+use crate::suite::{Budget, TrialEnd, TrialResult, TrialRun};
+
+/// What came of the faults of one trial.
+#[derive(Debug, Default)]
+struct Struck {
+    /// Faults that struck.
+    all: u32,
+    /// Those that struck while calls were in hand.
+    in_work: u32,
+}
+
+impl Struck {
+    fn count(&mut self, in_hand: u64) {
+        self.all += 1;
+        self.in_work += u32::from(in_hand > 0);
+    }
+
+    fn check(&self, what: &str) -> Result<(), Failure> {
+        if self.in_work == 0 {
+            let reason = format!("none of {} {what} struck while there was work in hand", self.all);
+            return Err(Failure::inconclusive(reason));
+        }
+        Ok(())
+    }
+}
+
+fn cycles(budget: Budget) -> u32 {
+    match budget {
+        Budget::Smoke => 3,
+        Budget::Standard => 20,
+        Budget::Soak => 200,
+    }
+}
+
+fn skipped() -> TrialResult {
+    let reason = "the harness has no backend of its own, so nothing can be done to it".into();
+    Ok(TrialEnd::Skipped { reason })
+}
+
+/// Runs `workload` until `posts` are acknowledged in all, then with `strike` beside it; whether it
+/// came to that.
+async fn struck<S>(
+    workload: Workload,
+    gauge: &Gauge,
+    posts: u64,
+    strike: S,
+) -> Result<bool, Failure>
+where
+    S: Future<Output = Result<(), Failure>>,
+{
+    let mut work = std::pin::pin!(workload.work());
+    tokio::select! {
+        biased;
+        worked = &mut work => return worked.map(|()| false),
+        () = gauge.reached(|tally| tally.posts >= posts) => {}
+    }
+    tokio::try_join!(work, strike)?;
+    Ok(true)
+}
+
+pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
+    let Some(control) = run.harness.backend() else { return skipped() };
+    let mut ring = Ring::open(&run).await?;
+    let mut kills = Struck::default();
+    for _ in 0..cycles(run.budget) {
+        let (workload, moment) = (ring.workload(), ring.moment());
+        let yields = ring.rng.random_range(0..200);
+        let gauge = &ring.gauge;
+        let mut posts_before = None;
+        let strike = async {
+            for _ in 0..yields {
+                tokio::task::yield_now().await;
+            }
+            let down = gauge.down();
+            let in_hand = gauge.in_hand();
+            control.kill().await?;
+            control.restart().await?;
+            kills.count(in_hand);
+            posts_before = Some(gauge.tally().posts);
+            drop(down);
+            Ok(())
+        };
+        struck(workload, gauge, moment, strike).await?;
+        if posts_before == Some(gauge.tally().posts) {
+            // A kill may come so late that the workload is over; the next cycle shows it then.
+            await_posts(&mut ring).await?;
+        }
+    }
+    kills.check("kills")?;
+    let notes = format!("; {} kills, {} in mid-work", kills.all, kills.in_work);
+    ring.conclude(&notes).await
+}
+
+/// Works on without any fault: the driver must have found its way back.
+async fn await_posts(ring: &mut Ring) -> Result<(), Failure> {
+    let before = ring.gauge.tally();
+    ring.workload().work().await?;
+    let after = ring.gauge.tally();
+    if after.posts > before.posts {
+        return Ok(());
+    }
+    let posts = SIZE.producers * SIZE.posts_each;
+    let text = format!("the backend is back, and each of {posts} posts through old handles failed");
+    Err(Failure::broken(text))
+}
+
+pub(super) async fn freeze(run: TrialRun) -> TrialResult {
+    let Some(control) = run.harness.backend() else { return skipped() };
+    let mut ring = Ring::open(&run).await?;
+    let mut freezes = Struck::default();
+    for _ in 0..cycles(run.budget) {
+        let (workload, moment) = (ring.workload(), ring.moment());
+        let hold = Duration::from_millis(ring.rng.random_range(200..1_000));
+        let (gauge, clock) = (&ring.gauge, ring.clock());
+        let strike = async {
+            let down = gauge.down();
+            control.pause().await?;
+            // Every claim ends, and calls that were sent before are carried out after.
+            clock.advance(Duration::from_secs(LEASE_S_MAX + 1));
+            tokio::time::sleep(hold).await;
+            freezes.count(gauge.in_hand());
+            control.resume().await?;
+            drop(down);
+            Ok(())
+        };
+        struck(workload, gauge, moment, strike).await?;
+    }
+    freezes.check("freezes")?;
+    let notes = format!("; {} freezes, {} in mid-work", freezes.all, freezes.in_work);
+    ring.conclude(&notes).await
+}
+
+pub(super) async fn cuts(run: TrialRun) -> TrialResult {
+    let Some(control) = run.harness.backend() else { return skipped() };
+    if !control.cut(Cut::All) {
+        let reason = "its clients learn the servers' addresses, so nothing can be between".into();
+        return Ok(TrialEnd::Skipped { reason });
+    }
+    let mut ring = Ring::open(&run).await?;
+    let before = control.cuts();
+    for _ in 0..cycles(run.budget) {
+        let workload = ring.workload();
+        let seed = ring.rng.random();
+        let work = workload.work();
+        tokio::select! {
+            worked = work => worked?,
+            never = keep_cutting(control, &ring.gauge, seed) => match never {},
+        }
+        control.heal();
+    }
+    let mut notes = String::from("; cut");
+    for ((way, after), before) in
+        ["in mid-request", "before the reply", "all at once"].iter().zip(control.cuts()).zip(before)
+    {
+        if after == before {
+            return Err(Failure::inconclusive(format!("no connection was cut {way}")));
+        }
+        notes = format!("{notes} {} {way},", after - before);
+    }
+    ring.conclude(notes.trim_end_matches(',')).await
+}
+
+/// Cuts one connection after the other, every few calls, in all the ways there are.
+async fn keep_cutting(
+    control: &dyn BackendControl,
+    gauge: &Gauge,
+    seed: u64,
+) -> std::convert::Infallible {
+    use rand::SeedableRng as _;
+    let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
+    loop {
+        let calls = gauge.tally().calls + rng.random_range(5..40);
+        gauge.reached(|tally| tally.calls >= calls).await;
+        control.cut(match rng.random_range(0..5) {
+            0 | 1 => Cut::MidRequest(rng.random_range(0..2_000)),
+            2 | 3 => Cut::BeforeReply,
+            _ => Cut::All,
+        });
+    }
+}

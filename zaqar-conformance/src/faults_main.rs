@@ -1,0 +1,188 @@
+//! [`Faults`] makes a test binary that breaks backends: `tests/faults.rs` of a driver.
+//!
+//! Beside [`main!`](crate::main), because these trials must not touch a backend that others use:
+//! each starts one for itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use zaqar_core::Capabilities;
+
+use crate::fault::backend::trials;
+use crate::harness::{Availability, Harness, Subject};
+use crate::main_macro::{Binary, Conclusions, absent, runtime};
+use crate::report::Outcome;
+use crate::suite::{self, Budget, SuiteTrial, TrialRun};
+
+/// Starts a backend, and makes the harness over it.
+type Make = dyn Fn() -> anyhow::Result<Availability> + Send + Sync;
+
+/// A test binary (`harness = false`) that runs the backend ring.
+///
+/// ```text
+/// zaqar_conformance::backend_control!(Private, zaqar_testbed);
+///
+/// fn main() -> ExitCode {
+///     Faults::new(zaqar_conformance::binary!()).on("redis", redis).run()
+/// }
+/// ```
+pub struct Faults {
+    binary: Binary,
+    backends: Vec<(&'static str, Arc<Make>)>,
+    planted: Vec<Planted>,
+}
+
+/// A backend that must be found out.
+struct Planted {
+    name: &'static str,
+    trial: &'static str,
+    finding: &'static str,
+    make: Arc<Make>,
+}
+
+/// What is known of a backend for its report.
+type Known = Mutex<Option<(Subject, Capabilities)>>;
+
+impl Faults {
+    /// A binary without trials.
+    #[must_use]
+    pub fn new(binary: Binary) -> Self {
+        Self { binary, backends: Vec::new(), planted: Vec::new() }
+    }
+
+    /// Adds the ring's trials on backends that `make` starts, one for each trial.
+    #[must_use]
+    pub fn on<M>(mut self, name: &'static str, make: M) -> Self
+    where
+        M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
+    {
+        self.backends.push((name, Arc::new(make)));
+        self
+    }
+
+    /// Adds a test that the ring's `trial` finds a `finding` (`"lost"`) on the unsafe backend that
+    /// `make` starts: a ring that finds nothing anywhere shows nothing.
+    #[must_use]
+    pub fn catches<M>(
+        mut self,
+        name: &'static str,
+        trial: &'static str,
+        finding: &'static str,
+        make: M,
+    ) -> Self
+    where
+        M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
+    {
+        self.planted.push(Planted { name, trial, finding, make: Arc::new(make) });
+        self
+    }
+
+    /// Runs what the command line asks for.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let name = self.binary.test;
+        match self.try_run() {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn try_run(self) -> anyhow::Result<ExitCode> {
+        let budget = Budget::from_env()?;
+        let seed = suite::seed_from_env(budget)?;
+        let arguments = Arguments::from_args();
+        let (mut tests, mut shown) = (Vec::new(), Vec::new());
+        for (name, make) in self.backends {
+            let backend = Arc::new(UnderFire {
+                conclusions: Conclusions::new(self.binary, seed, budget),
+                make,
+                known: Known::default(),
+            });
+            for (place, trial) in trials().into_iter().enumerate() {
+                let (backend, name) = (Arc::clone(&backend), format!("{name}::{}", trial.name));
+                let listed = name.clone();
+                let test = move || backend.endure(place, &name, trial);
+                tests.push(Trial::ignorable_test(listed, test));
+            }
+            shown.push(backend);
+        }
+        for planted in self.planted {
+            let name = format!("planted::{}::{}", planted.trial, planted.name);
+            tests.push(Trial::ignorable_test(name, move || planted.is_found(seed, budget)));
+        }
+        let conclusion = libtest_mimic::run(&arguments, tests);
+        for backend in shown {
+            backend.write_report()?;
+        }
+        Ok(conclusion.exit_code())
+    }
+}
+
+/// One kind of backend, and what came of its trials.
+struct UnderFire {
+    conclusions: Conclusions,
+    make: Arc<Make>,
+    known: Known,
+}
+
+impl UnderFire {
+    fn endure(&self, place: usize, name: &str, trial: SuiteTrial) -> Result<Completion, Failed> {
+        let harness = match (self.make)()? {
+            Availability::Ready(harness) => harness,
+            Availability::Absent { backend, variable, hint } => {
+                return absent(backend, variable, hint);
+            }
+        };
+        let runtime = runtime()?;
+        // Asked before the backend is broken: a driver that does not survive it answers nothing.
+        let declared = runtime.block_on(suite::capabilities(&harness)).map_err(|f| f.evidence)?;
+        let known = Some((harness.subject(), declared));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        let Conclusions { seed, budget, .. } = self.conclusions;
+        let run = TrialRun { harness, seed, budget };
+        let entry = runtime.block_on(suite::entry_of_trial(trial, run));
+        // Not waited for: a task that the suite gave up on may never yield.
+        runtime.shutdown_background();
+        self.conclusions.conclude(place, name, entry)
+    }
+
+    fn write_report(&self) -> anyhow::Result<()> {
+        let Some(entries) = self.conclusions.whole(trials().len()) else { return Ok(()) };
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((subject, declared)) = known else { return Ok(()) };
+        let subject = Subject { mode: format!("{}-faults", subject.mode), ..subject };
+        let report = self.conclusions.report(subject, declared, entries);
+        let folder = std::env::var_os("ZAQAR_CONFORMANCE_REPORT").map(PathBuf::from);
+        let folder = folder.unwrap_or_else(|| self.conclusions.binary.reports());
+        println!("report: {}", report.write(&folder)?.display());
+        Ok(())
+    }
+}
+
+impl Planted {
+    fn is_found(&self, seed: u64, budget: Budget) -> Result<Completion, Failed> {
+        let harness: Arc<dyn Harness> = match (self.make)()? {
+            Availability::Ready(harness) => harness,
+            Availability::Absent { backend, variable, hint } => {
+                return absent(backend, variable, hint);
+            }
+        };
+        let trial = trials().into_iter().find(|trial| trial.name == self.trial);
+        let trial = trial.ok_or_else(|| format!("there is no trial {}", self.trial))?;
+        let runtime = runtime()?;
+        let run = TrialRun { harness, seed, budget };
+        let entry = runtime.block_on(suite::entry_of_trial(trial, run));
+        runtime.shutdown_background();
+        match &entry.outcome {
+            Outcome::Failed { evidence } if evidence.contains(self.finding) => {
+                Ok(Completion::Completed)
+            }
+            other => Err(Failed::from(format!("the bug was missed: {other:?}"))),
+        }
+    }
+}
