@@ -33,7 +33,7 @@ enum Chore {
     Test(gate::TestArgs),
     /// Check the repository's own rules
     Tidy(tidy::TidyArgs),
-    /// Install what the tests need beside Rust: a Python environment with the real clients
+    /// Install a Python environment with the real clients; `services up` installs the databases
     Setup(python::SetupArgs),
     /// Start, stop or show the databases that tests share
     Services(services::ServicesArgs),

@@ -30,7 +30,10 @@ enum Action {
         all: bool,
     },
     /// Stop them and remove their data
-    Down,
+    Down {
+        /// Stop only these
+        services: Vec<Service>,
+    },
     /// Show what runs
     Status,
 }
@@ -44,7 +47,10 @@ pub(crate) fn services(workspace: &Workspace, args: &ServicesArgs) -> Result<()>
                 println!("export {variable}='{uri}'");
             }
         }
-        Action::Down => println!("{} servers ended", shared.down()?),
+        Action::Down { services } => {
+            let ended = if services.is_empty() { shared.down()? } else { shared.end(services)? };
+            println!("{ended} servers ended");
+        }
         Action::Status => show(&shared),
     }
     Ok(())

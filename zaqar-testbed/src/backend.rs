@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
 use crate::mariadb::{self, MariaDb};
 use crate::mongod::{self, Mongod};
@@ -13,6 +12,7 @@ use crate::process::{Life, wait_until};
 use crate::procfs::Identity;
 use crate::proxy::Proxy;
 use crate::redis::{self, Redis, Role};
+use crate::scratch::Scratch;
 use crate::server::{Kind, Place, Server};
 use crate::service::Service;
 
@@ -72,7 +72,7 @@ pub struct Backend {
     service: Service,
     // Before the folder: the servers are gone when it is removed.
     servers: Vec<Server>,
-    _temporary: Option<TempDir>,
+    _temporary: Option<Scratch>,
 }
 
 impl Backend {
@@ -83,7 +83,7 @@ impl Backend {
     pub fn start(service: Service, options: Options) -> Result<Self> {
         let temporary = match &options.folder {
             Some(_) => None,
-            None => Some(temporary()?),
+            None => Some(Scratch::new()?),
         };
         let folder = options.folder.clone();
         let folder = folder.or_else(|| temporary.as_ref().map(|held| held.path().to_owned()));
@@ -290,15 +290,4 @@ fn count(service: Service) -> usize {
         Service::Postgres | Service::Mysql | Service::Redis | Service::Mongo => 1,
         Service::RedisCluster | Service::RedisSentinel | Service::MongoSet => 3,
     }
-}
-
-/// A folder that another user, too, can get into: PostgreSQL does not run as root.
-pub(crate) fn temporary() -> Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let permissions = std::fs::Permissions::from_mode(0o755);
-    tempfile::Builder::new()
-        .prefix("zaqar-testbed-")
-        .permissions(permissions)
-        .tempdir()
-        .context("cannot make a temporary folder")
 }

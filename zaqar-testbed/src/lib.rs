@@ -21,6 +21,7 @@ mod process;
 mod procfs;
 mod proxy;
 mod redis;
+mod scratch;
 mod server;
 mod service;
 mod shared;

@@ -13,6 +13,7 @@ use crate::install;
 use crate::port;
 use crate::process::{Process, wait_until};
 use crate::procfs;
+use crate::scratch;
 use crate::service::Service;
 use crate::state::{Entry, Member, State};
 
@@ -117,7 +118,7 @@ impl Shared {
         if is_open_to_all(&self.folder)? {
             return Ok(self.folder.clone());
         }
-        let elsewhere = backend::temporary()?.keep();
+        let elsewhere = scratch::lasting()?;
         self.state.elsewhere = Some(elsewhere.clone());
         self.state.save(&self.folder)?;
         Ok(elsewhere)

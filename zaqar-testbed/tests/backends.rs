@@ -1,24 +1,49 @@
 //! Each kind of backend: up, killed, back, frozen, ended. What the machine has no programs for is
 //! skipped for all to see.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use zaqar_testbed::{Backend, Options, Service, is_installed};
+use zaqar_testbed::{Backend, Options, Service, Shared, is_installed};
+
+/// Set in a child process that starts a backend and waits to be killed.
+const CHILD: &str = "ZAQAR_TESTBED_CHILD";
+/// Looks at a port before it must have closed; each yields to others first.
+const LOOKS: u32 = 1_000_000;
 
 fn main() -> ExitCode {
-    let trials = Service::ALL.map(|service| {
-        let name = format!("survives_what_tests_do_to_it::{}", service.name());
-        Trial::ignorable_test(name, move || lives(service))
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+    if std::env::var_os(CHILD).is_some() {
+        return start_and_wait();
+    }
+    let mut trials: Vec<Trial> = Service::ALL
+        .map(|service| {
+            let name = format!("survives_what_tests_do_to_it::{}", service.name());
+            Trial::ignorable_test(name, move || with(service, lives))
+        })
+        .into();
+    for (name, test) in [
+        ("a_backend_ends_with_the_process_that_started_it", ends_with_us as fn(Service) -> Ended),
+        ("shared_servers_outlive_who_started_them_and_are_mended", are_shared),
+        ("a_shared_server_that_nobody_wrote_down_is_found", strays_are_found),
+    ] {
+        trials.push(Trial::ignorable_test(name, move || with(Service::Redis, test)));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn lives(service: Service) -> Result<Completion, Failed> {
+type Ended = Result<(), Failed>;
+
+fn with(service: Service, test: fn(Service) -> Ended) -> Result<Completion, Failed> {
     if !is_installed(service) {
         return Ok(Completion::ignored_with("its programs are not installed"));
     }
+    test(service).map(|()| Completion::Completed)
+}
+
+fn lives(service: Service) -> Ended {
     let mut backend = Backend::start(service, Options::new())?;
     let ports = backend.ports();
     let uri = backend.uri();
@@ -35,14 +60,84 @@ fn lives(service: Service) -> Result<Completion, Failed> {
     backend.resume()?;
     backend.wait_until_ready()?;
     backend.stop()?;
-    expect(!ports.iter().any(|port| accepts(*port)), "a server did not end")?;
-    Ok(Completion::Completed)
+    expect(!ports.iter().any(|port| accepts(*port)), "a server did not end")
+}
+
+fn ends_with_us(_redis: Service) -> Ended {
+    let mut child = Command::new(std::env::current_exe()?)
+        .env(CHILD, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let output = child.stdout.take().ok_or("the child has no output")?;
+    BufReader::new(output).read_line(&mut line)?;
+    let port = line.trim().parse()?;
+    expect(accepts(port), "the child's server is not where it should be")?;
+    child.kill()?;
+    child.wait()?;
+    expect(closes(port), "a server outlived the process that started it")
+}
+
+fn start_and_wait() -> ExitCode {
+    let Ok(backend) = Backend::start(Service::Redis, Options::new()) else {
+        return ExitCode::FAILURE;
+    };
+    println!("{}", backend.ports().first().copied().unwrap_or_default());
+    loop {
+        thread::park();
+    }
+}
+
+fn are_shared(service: Service) -> Ended {
+    let folder = tempfile::tempdir()?;
+    let mut shared = Shared::open(folder.path())?;
+    shared.up(&[service])?;
+    let entry = shared.state().entry(service).cloned().ok_or("nothing was written down")?;
+    drop(shared);
+    let mut shared = Shared::open(folder.path())?;
+    expect(shared.is_up(service), "a shared server ended with who started it")?;
+    shared.up(&[service])?;
+    expect(shared.state().entry(service) == Some(&entry), "what ran was started again")?;
+    kill(&entry)?;
+    expect(shared.state().uri(service).is_none(), "a killed server is somewhere")?;
+    shared.up(&[service])?;
+    let uri = shared.state().uri(service);
+    expect(uri.as_ref() == Some(&entry.uri), "the server did not come back where it was")?;
+    expect(shared.down()? == 1 && shared.status().is_empty(), "a server did not end")?;
+    expect(entry.members.iter().all(|member| closes(member.port)), "a server did not end")
+}
+
+fn strays_are_found(service: Service) -> Ended {
+    let folder = tempfile::tempdir()?;
+    let mut shared = Shared::open(folder.path())?;
+    shared.up(&[service])?;
+    let entry = shared.state().entry(service).cloned().ok_or("nothing was written down")?;
+    drop(shared);
+    std::fs::remove_file(folder.path().join("services.json"))?;
+    expect(Shared::open(folder.path())?.down()? == 1, "the server was not found")?;
+    expect(entry.members.iter().all(|member| closes(member.port)), "a server did not end")
+}
+
+/// SIGKILL to the first server.
+fn kill(entry: &zaqar_testbed::Entry) -> Ended {
+    let member = entry.members.first().ok_or("no server")?;
+    let script = format!("kill -9 {}", member.identity.pid);
+    expect(Command::new("sh").args(["-c", &script]).status()?.success(), "it cannot be killed")?;
+    expect(closes(member.port), "a server outlived SIGKILL")
+}
+
+fn closes(port: u16) -> bool {
+    (0..LOOKS).any(|_| {
+        thread::yield_now();
+        !accepts(port)
+    })
 }
 
 fn accepts(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-fn expect(fact: bool, otherwise: &str) -> Result<(), Failed> {
+fn expect(fact: bool, otherwise: &str) -> Ended {
     if fact { Ok(()) } else { Err(Failed::from(otherwise)) }
 }
