@@ -47,6 +47,12 @@ cases! {
         methods: ["message_delete", "claim_delete"],
         summary: "When a delete races the claim's release, the message is gone if the delete succeeded and free if not.",
     }
+    racing_deletes_and_claims_agree = "claim.race.delete_and_claim" {
+        level: Extended(Claims),
+        guarantees: [G4, G5],
+        methods: ["message_delete", "claim_create"],
+        summary: "When a delete of free messages races a claim of them, each is either deleted or handed out.",
+    }
     claimed_ahead_cost_no_message = "claim.depth.claimed_ahead" {
         level: Extended(Claims),
         guarantees: [G5, G9],
@@ -206,6 +212,32 @@ async fn racing_deletes_and_releases_agree(ctx: &Context) -> CaseResult {
         }
     }
     other.close().await;
+    Ok(())
+}
+
+async fn racing_deletes_and_claims_agree(ctx: &Context) -> CaseResult {
+    for round in 0..20 {
+        let queue = ctx.queue(&format!("raced-{round}")).await?;
+        let posted = ctx.post_n(&queue, 6, 600).await?;
+        let messages = ctx.data.messages();
+        let deletes = posted.iter().map(|id| messages.message_delete(&queue, *id, None));
+        let (deleted, claimed) = futures_util::future::join(
+            futures_util::future::join_all(deletes),
+            ctx.claim(&queue, 300, 60, 10),
+        )
+        .await;
+        let handed_out = ids(&claimed?.1);
+        for (id, deleted) in posted.iter().zip(deleted) {
+            match deleted {
+                Ok(()) => check!(!handed_out.contains(id), "{id} was deleted and handed out"),
+                Err(Error::MessageClaimed { .. }) => {
+                    check!(handed_out.contains(id), "{id} was neither deleted nor handed out");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        check_eq!(counts(ctx, &queue).await?, (handed_out.len() as u64, 0), "claimed and free");
+    }
     Ok(())
 }
 
