@@ -1,4 +1,4 @@
-//! Claims: reading, renewing and releasing them. Making one is in [`super::takes`].
+//! Claims: reading, renewing and releasing them. Making one is in [`super::deal`].
 
 use async_trait::async_trait;
 use sqlx::Row;
@@ -14,12 +14,13 @@ use crate::error::Failure;
 use super::driver::SqliteData;
 use super::heads::Head;
 use super::intake::Operation;
+use super::leases::EXTEND;
 use super::posts::ttl_code;
 use super::reader::{check_head, failed, purged_row};
 use super::rows::{id_list, message, message_columns, ttl};
 use super::step::{Statement, Step};
 use super::tables::row_id;
-use super::takes::{EXTEND, Outcome, Take, Taker};
+use super::takes::{Outcome, Take, Taker};
 use super::task::Task;
 
 /// The messages that a claim still holds: its list says which they were, the rows which they are.

@@ -6,19 +6,21 @@
 //! callers ──queries──▶ reader pool (WAL snapshots)      checkpoint: its own connection
 //! ```
 //!
-//! [`tables`] draws the data; [`writer`] is the heart (group commit); [`posts`], [`takes`] and
-//! [`removals`] are the hot operations, each executed for all its callers of a batch together;
-//! everything else is a [`task::Task`].
+//! [`tables`] draws the data; [`writer`] is the heart (group commit); [`posts`], [`takes`] (served by
+//! [`deal`]) and [`removals`] are the hot operations, each executed for all its callers of a batch
+//! together; everything else is a [`task::Task`].
 
 mod checkpoint;
 mod claims;
 mod config;
 mod control;
+mod deal;
 mod deliveries;
 mod driver;
 mod gc;
 mod heads;
 mod intake;
+mod leases;
 mod messages;
 mod moves;
 mod open;

@@ -28,8 +28,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const READERS: u32 = 4;
 /// How long to wait for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Page cache of the writer, in KiB (negative, as SQLite wants it).
-const WRITER_CACHE: &str = "-32768";
+/// Page cache of the writer, in KiB (negative, as SQLite wants it). Small on purpose: a commit that
+/// split a page looks through the whole cache (balancing borrows a page number from behind the end
+/// of the file, which then has to be cut off), and what the writer needs is at the queues' two ends.
+const WRITER_CACHE: &str = "-4096";
 /// Page cache of each reader, in KiB.
 const READER_CACHE: &str = "-8192";
 /// Rows that a statement may return before its reader has fetched them.

@@ -11,13 +11,13 @@ use zaqar_core::{
 
 use crate::error::{Failure, damaged};
 
+use super::deal::STEP_ROWS_MAX;
 use super::deliveries::{Complete, Lease, Renew};
 use super::driver::SqliteData;
 use super::posts::ttl_code;
 use super::reader::{check_head, failed};
 use super::step::Step;
 use super::tables::{message_id, position_of, row_id};
-use super::takes::STEP_ROWS_MAX;
 use super::task::Task;
 use super::transfers::{CompleteTransfer, LeaseTransfers};
 

@@ -12,12 +12,11 @@ use crate::error::damaged;
 use super::rows::{count, ttl};
 use super::tables::message_id;
 
-/// The fields of a claimable message, to be concatenated; [`read`] takes them apart.
+/// A claimable message as one text, `m` being its small row and `b` its body; [`read`] takes it apart.
 macro_rules! packed_columns {
     () => {
-        "expires || char(31) || id || char(31) || ttl || char(31) || posted || char(31) \
-         || claims || char(31) || coalesce(origin, '') || char(31) || coalesce(checksum, '') \
-         || char(31) || body"
+        "concat_ws(char(31), m.expires, m.id, m.ttl, m.posted, m.claims, coalesce(m.origin, ''), \
+           coalesce(b.checksum, ''), b.body)"
     };
 }
 pub(crate) use packed_columns;

@@ -14,12 +14,14 @@ use super::heads::{Head, HeadCache};
 use super::outbox;
 use super::post_keys;
 use super::script::Script;
-use super::step::{Statement, Step, assembled};
+use super::step::Step;
 use super::tables::{CLAIMABLE, OPEN, POSITION_MAX, message_id, row_id};
 use super::task::answer;
 
 /// Rows of one insert; its text is prepared once for each number of rows.
 const ROWS_PER_INSERT_MAX: usize = 64;
+/// Rows of a post that is one statement, likewise.
+const ROWS_AT_ONCE_MAX: usize = 256;
 
 const OPERATION: &str = "message_post";
 
@@ -141,48 +143,43 @@ async fn insert(
             None => counters.push((head.number, head.next)),
         }
     }
-    // The last insert and the first counter share a text: nearly always that is all there is.
-    let (last, others) = match counters.split_first() {
-        Some((last, others)) => (*last, others),
-        None => return Ok(()),
-    };
     let mut chunks = rows.chunks(ROWS_PER_INSERT_MAX).peekable();
     while let Some(chunk) = chunks.next() {
-        let counter = chunks.peek().is_none().then_some(last);
-        let statement = bind_rows(step, chunk, counter);
-        step.execute(statement).await?;
+        let script = insert_script(step, chunk);
+        if chunks.peek().is_some() {
+            step.execute(script.into_statement()).await?;
+        } else {
+            step.defer(script);
+        }
     }
-    for (number, next) in others {
-        let update = sqlx::query("UPDATE heads SET next = ? WHERE number = ?");
-        step.execute(update.bind(*next).bind(*number)).await?;
+    for (number, next) in counters {
+        let update = Script::of("UPDATE heads SET next = ? WHERE number = ?");
+        step.defer(update.integer(next).integer(number));
     }
     Ok(())
 }
 
-fn bind_rows(step: &Step<'_>, rows: &[NewRow<'_>], counter: Option<(i64, i64)>) -> Statement {
-    let mut statement = assembled(&insert_text(rows.len(), counter.is_some()));
+fn insert_script(step: &Step<'_>, rows: &[NewRow<'_>]) -> Script {
+    let mut script = Script::of(&insert_text(rows.len()));
     for row in rows {
-        statement = statement
-            .bind(row.id)
-            .bind(row.message.body.shared())
-            .bind(row.message.checksum.clone());
+        script = script
+            .integer(row.id)
+            .text(row.message.body.shared())
+            .text_or_null(row.message.checksum.clone());
     }
     for row in rows {
         let delayed = row.message.delay > Ttl::ZERO;
         let avail = if delayed { step.now.after(row.message.delay).as_millis() } else { CLAIMABLE };
-        statement = statement
-            .bind(row.id)
-            .bind(row.number)
-            .bind(avail)
-            .bind(step.now.after(row.message.ttl).as_millis())
-            .bind(ttl_code(row.message.ttl))
-            .bind(step.now.as_millis())
-            .bind(row.client.map(str::to_owned));
+        script = script
+            .integer(row.id)
+            .integer(row.number)
+            .integer(avail)
+            .integer(step.now.after(row.message.ttl).as_millis())
+            .integer(ttl_code(row.message.ttl))
+            .integer(step.now.as_millis())
+            .text_or_null(row.client);
     }
-    match counter {
-        Some((number, next)) => statement.bind(next).bind(number),
-        None => statement,
-    }
+    script
 }
 
 /// The stored form of a time-to-live.
@@ -191,23 +188,20 @@ pub(crate) fn ttl_code(ttl: Ttl) -> i64 {
     i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The insert of so many rows into both tables, and the counter's update, in one text: one hop.
-fn insert_text(rows: usize, counted: bool) -> Arc<str> {
-    type Texts = [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1];
-    static PLAIN: Texts = [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
-    static COUNTED: Texts = [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
+/// The insert of so many rows into both tables.
+fn insert_text(rows: usize) -> Arc<str> {
+    static TEXTS: [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1] =
+        [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
     let make = || {
         let bodies = vec!["(?,?,?)"; rows].join(",");
         let messages = vec!["(?,?,?,?,?,?,0,?)"; rows].join(",");
-        let counter = if counted { ";UPDATE heads SET next = ? WHERE number = ?" } else { "" };
         Arc::from(format!(
             "INSERT INTO bodies (id, body, checksum) VALUES {bodies};\
              INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, client) \
-             VALUES {messages}{counter}"
+             VALUES {messages}"
         ))
     };
-    let texts = if counted { &COUNTED } else { &PLAIN };
-    texts.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))
+    TEXTS.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))
 }
 
 /// Records what else belongs to the post: its outbox entry (G13).
@@ -235,7 +229,7 @@ pub(crate) fn ids(queue: &QueueRef, head: &Head, first: i64, count: usize) -> Re
 /// Posts to one queue whose head is known, without keys and subscribers: one statement does it all.
 ///
 /// sqlx wakes the waiting writer for each statement that is done, so one is cheaper than the same in
-/// six. The view it goes through (`migrations/sqlite/0004_posting.sql`) guards it: if the head is not
+/// six. The view it goes through (`migrations/sqlite/0005_steps.sql`) guards it: if the head is not
 /// as it was cached, the statement aborts, and the batch goes the ordinary way.
 pub(crate) struct AtOnce {
     head: Head,
@@ -253,7 +247,7 @@ impl AtOnce {
         let head = heads.get(queue).filter(|head| head.state == OPEN && !head.subscribed)?;
         let rows = posts.iter().map(|post| post.messages.len()).sum();
         let alike = |post: &Post| post.queue == *queue && post.options.key.is_none();
-        let fits = rows <= ROWS_PER_INSERT_MAX
+        let fits = rows <= ROWS_AT_ONCE_MAX
             && head.next.checked_add(i64::try_from(rows).ok()?)? <= POSITION_MAX;
         (fits && posts.iter().all(alike)).then_some(Self { head, now, rows })
     }
@@ -263,12 +257,14 @@ impl AtOnce {
         let Head { number, next, .. } = self.head;
         let mut script = Script::of(&at_once_text(self.rows));
         let messages = posts.iter().flat_map(|post| post.messages.iter().map(move |m| (post, m)));
+        let mut count = i64::try_from(self.rows).ok();
         for (position, (post, message)) in (next..).zip(messages) {
             let delayed = message.delay > Ttl::ZERO;
             let avail = if delayed { self.now.after(message.delay).as_millis() } else { CLAIMABLE };
             script = script
                 .integer(number)
                 .integer(position)
+                .integer_or_null(count.take())
                 .integer(avail)
                 .integer(self.now.after(message.ttl).as_millis())
                 .integer(ttl_code(message.ttl))
@@ -309,13 +305,14 @@ impl AtOnce {
 
 /// The text of a whole batch of so many rows.
 fn at_once_text(rows: usize) -> Arc<str> {
-    static TEXTS: [OnceLock<Arc<str>>; ROWS_PER_INSERT_MAX + 1] =
-        [const { OnceLock::new() }; ROWS_PER_INSERT_MAX + 1];
+    static TEXTS: [OnceLock<Arc<str>>; ROWS_AT_ONCE_MAX + 1] =
+        [const { OnceLock::new() }; ROWS_AT_ONCE_MAX + 1];
     let make = || {
-        let values = vec!["(?,?,?,?,?,?,?,?,?)"; rows].join(",");
+        let values = vec!["(?,?,?,?,?,?,?,?,?,?)"; rows].join(",");
         Arc::from(format!(
             "INSERT INTO posting \
-             (queue, position, avail, expires, ttl, posted, client, body, checksum) VALUES {values}"
+             (queue, position, count, avail, expires, ttl, posted, client, body, checksum) \
+             VALUES {values}"
         ))
     };
     TEXTS.get(rows).map_or_else(make, |text| Arc::clone(text.get_or_init(make)))

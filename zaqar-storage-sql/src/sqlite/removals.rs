@@ -10,7 +10,7 @@ use zaqar_core::{ClaimId, Effect, Error, MessageId, QueueRef, Result, Timestamp}
 use crate::error::{Failure, damaged, engine_error};
 
 use super::heads::Head;
-use super::rows::id_list;
+use super::rows::{run_list, runs};
 use super::script::Script;
 use super::step::Step;
 use super::tables::{PARKED, row_id, row_of};
@@ -92,14 +92,18 @@ impl Stored {
     }
 }
 
-/// Executes all deletes of a batch.
-pub(crate) async fn execute(
+/// The deletes of a batch, on their way: found, then looked up, then decided.
+pub(crate) struct Removing<'b> {
+    removals: &'b mut [Removal],
+    /// The rows that each of them wants gone.
+    wanted: Vec<Vec<(i64, MessageId)>>,
+}
+
+/// Finds out which rows the deletes are about.
+pub(crate) async fn begin<'b>(
     step: &mut Step<'_>,
-    removals: &mut [Removal],
-) -> Result<(), sqlx::Error> {
-    if removals.is_empty() {
-        return Ok(());
-    }
+    removals: &'b mut [Removal],
+) -> Result<Removing<'b>, sqlx::Error> {
     let mut wanted = Vec::with_capacity(removals.len());
     for removal in removals.iter_mut() {
         // What an earlier attempt decided was rolled back with it.
@@ -113,22 +117,62 @@ pub(crate) async fn execute(
             }
         }
     }
-    let mut stored = load(step, wanted.iter().flatten().map(|(row, _)| *row)).await?;
-    let mut doomed = Vec::new();
-    for (removal, rows) in removals.iter_mut().zip(&wanted) {
-        if removal.outcome.is_some() {
-            continue;
-        }
-        removal.outcome = Some(decide(&removal.rule, rows, &stored, step.now).map(|rows| {
-            for row in rows {
-                // Gone for the deletes that follow in this batch.
-                stored.remove(&row);
-                doomed.push(row);
-            }
-        }));
+    Ok(Removing { removals, wanted })
+}
+
+/// All that is to be known of the messages in those runs, in one text: each row would wake the
+/// writer once more.
+const STORED: &str = "(SELECT group_concat(m.id || ',' || m.avail || ',' || m.expires || ',' \
+       || coalesce(lower(hex(m.claim)), ''), ';') \
+     FROM json_each(?) AS j CROSS JOIN messages AS m \
+       ON m.id BETWEEN j.value ->> 0 AND j.value ->> 1)";
+
+impl Removing<'_> {
+    /// Whether there is nothing to look up.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wanted.iter().all(Vec::is_empty)
     }
-    delete_rows(step, &doomed);
-    Ok(())
+
+    /// The expression that looks the messages up.
+    pub(crate) fn look(&self) -> Script {
+        if self.is_empty() {
+            return Script::of("NULL");
+        }
+        let mut rows: Vec<i64> = self.wanted.iter().flatten().map(|(row, _)| *row).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        Script::of(STORED).text(run_list(&runs(rows)))
+    }
+
+    /// Decides the deletes in turn, given what [`Self::look`] found, and returns the rows that go.
+    pub(crate) fn decide(
+        self,
+        now: Timestamp,
+        found: Option<&str>,
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let mut stored: HashMap<i64, Stored> = match found {
+            None => HashMap::new(),
+            Some(packed) => packed
+                .split(';')
+                .map(|fields| stored(fields).ok_or_else(|| damaged("message")))
+                .collect::<Result<_, _>>()?,
+        };
+        let mut doomed = Vec::new();
+        for (removal, rows) in self.removals.iter_mut().zip(&self.wanted) {
+            if removal.outcome.is_some() {
+                continue;
+            }
+            removal.outcome = Some(decide(&removal.rule, rows, &stored, now).map(|rows| {
+                for row in rows {
+                    // Gone for the deletes that follow in this batch.
+                    stored.remove(&row);
+                    doomed.push(row);
+                }
+            }));
+        }
+        doomed.sort_unstable();
+        Ok(doomed)
+    }
 }
 
 /// The rows of the messages that are or could be there.
@@ -161,22 +205,6 @@ async fn arrival(
         .bind(head.number)
         .bind(id.to_string());
     step.row(select).await?.map(|row| row.try_get(0)).transpose()
-}
-
-async fn load(
-    step: &mut Step<'_>,
-    rows: impl IntoIterator<Item = i64>,
-) -> Result<HashMap<i64, Stored>, sqlx::Error> {
-    // All in one row: each row would wake the writer once more.
-    let select = sqlx::query(
-        "SELECT group_concat(m.id || ',' || m.avail || ',' || m.expires || ',' \
-           || coalesce(lower(hex(m.claim)), ''), ';') \
-         FROM json_each(?) AS j CROSS JOIN messages AS m ON m.id = j.value",
-    )
-    .bind(id_list(rows));
-    let Some(row) = step.row(select).await? else { return Ok(HashMap::new()) };
-    let Some(packed) = row.try_get::<Option<&str>, _>(0)? else { return Ok(HashMap::new()) };
-    packed.split(';').map(|fields| stored(fields).ok_or_else(|| damaged("message"))).collect()
 }
 
 fn stored(fields: &str) -> Option<(i64, Stored)> {
@@ -233,18 +261,16 @@ fn permits(rule: &Rule, standing: Standing, id: MessageId) -> Result<bool> {
     }
 }
 
-/// Removes messages with their bodies, at the end of the step.
+/// Removes messages with their bodies, at the end of the step. The ids are sorted.
 pub(crate) fn delete_rows(step: &mut Step<'_>, rows: &[i64]) {
     if rows.is_empty() {
         return;
     }
-    let list: Arc<str> = id_list(rows.iter().copied()).into();
     step.defer(
         Script::of(
-            "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?));\
-             DELETE FROM bodies WHERE id IN (SELECT value FROM json_each(?))",
+            "INSERT INTO removing (first, last) \
+             SELECT value ->> 0, value ->> 1 FROM json_each(?)",
         )
-        .text(Arc::clone(&list))
-        .text(list),
+        .text(run_list(&runs(rows.iter().copied()))),
     );
 }

@@ -65,6 +65,24 @@ pub(crate) fn count(stored: i64) -> u32 {
     u32::try_from(stored).unwrap_or(u32::MAX)
 }
 
+/// The unbroken ranges of row ids, first and last, in which sorted ids lie.
+pub(crate) fn runs(ids: impl IntoIterator<Item = i64>) -> Vec<(i64, i64)> {
+    let mut runs: Vec<(i64, i64)> = Vec::new();
+    for id in ids {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(id) => *last = id,
+            _ => runs.push((id, id)),
+        }
+    }
+    runs
+}
+
+/// Runs as a JSON array of pairs, for `json_each`.
+pub(crate) fn run_list(runs: &[(i64, i64)]) -> String {
+    let pairs: Vec<String> = runs.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
+    format!("[{}]", pairs.join(","))
+}
+
 /// A JSON array of row ids, for `json_each`: one statement text for any number of rows.
 pub(crate) fn id_list(ids: impl IntoIterator<Item = i64>) -> String {
     use std::fmt::Write;
@@ -77,4 +95,16 @@ pub(crate) fn id_list(ids: impl IntoIterator<Item = i64>) -> String {
     }
     list.push(']');
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_follow_each_other_make_one_run() {
+        assert_eq!(runs([]), []);
+        assert_eq!(runs([7, 8, 9, 11, i64::MAX]), [(7, 9), (11, 11), (i64::MAX, i64::MAX)]);
+        assert_eq!(run_list(&runs([7, 8, 11])), "[[7,8],[11,11]]");
+    }
 }

@@ -35,6 +35,11 @@ impl Script {
         self
     }
 
+    pub(crate) fn integer_or_null(mut self, value: Option<i64>) -> Self {
+        self.values.push(value.map_or(Value::Null, Value::Integer));
+        self
+    }
+
     pub(crate) fn text(mut self, value: impl Into<Arc<str>>) -> Self {
         self.values.push(Value::Text(value.into()));
         self
@@ -54,6 +59,21 @@ impl Script {
         self.text.push(';');
         self.text.push_str(&next.text);
         self.values.extend(next.values);
+    }
+
+    /// Adds expressions to those of a query.
+    pub(crate) fn append_expressions(&mut self, next: Self) {
+        if !self.text.is_empty() {
+            self.text.push_str(", ");
+        }
+        self.text.push_str(&next.text);
+        self.values.extend(next.values);
+    }
+
+    /// Expressions as the last ones of the query that begins so.
+    pub(crate) fn behind(mut self, query: &str) -> Self {
+        self.text = format!("{query}, {}", self.text);
+        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {

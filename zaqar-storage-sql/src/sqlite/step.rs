@@ -22,6 +22,10 @@ pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 /// Takes the write lock, and tells whether anybody else wrote since.
 const BEGIN: &str = "BEGIN IMMEDIATE;PRAGMA data_version;";
 
+/// The same, as the beginning of a query.
+const BEGIN_AND_LOOK: &str =
+    "BEGIN IMMEDIATE;SELECT (SELECT data_version FROM pragma_data_version)";
+
 /// One write transaction, begun by its first statement.
 pub(crate) struct Step<'w> {
     connection: &'w mut SqliteConnection,
@@ -90,6 +94,20 @@ impl<'w> Step<'w> {
         self.took_lock(rows.first())?;
         rows.remove(0);
         Ok(rows)
+    }
+
+    /// Looks before anything is written: evaluates expressions, all in one row, because each row
+    /// and each statement that is done wakes the writer. The first of them is column 1.
+    pub(crate) async fn look(&mut self, expressions: Script) -> Result<SqliteRow, sqlx::Error> {
+        self.flush().await?;
+        let begins = !self.begun;
+        let query = if begins { BEGIN_AND_LOOK } else { "SELECT 0" };
+        let statement = expressions.behind(query).into_statement();
+        let row = statement.fetch_one(&mut *self.connection).await?;
+        if begins {
+            self.took_lock(Some(&row))?;
+        }
+        Ok(row)
     }
 
     /// Runs one statement that returns at most one row.

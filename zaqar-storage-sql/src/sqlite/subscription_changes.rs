@@ -10,11 +10,11 @@ use zaqar_core::{
 
 use crate::error::{Failure, damaged};
 
+use super::deal::STEP_ROWS_MAX;
 use super::heads::Head;
 use super::posts::ttl_code;
 use super::step::Step;
 use super::subscriptions::{number_of, subscription, subscription_columns};
-use super::takes::STEP_ROWS_MAX;
 use super::task::Task;
 
 fn not_found(id: SubscriptionId) -> Failure {

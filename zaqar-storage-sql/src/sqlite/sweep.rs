@@ -7,10 +7,10 @@ use zaqar_core::{GcReport, Result};
 
 use crate::error::Failure;
 
+use super::deal::{RELEASE, RETIRE, STEP_ROWS_MAX};
 use super::driver::SqliteData;
 use super::reader::failed;
 use super::step::Step;
-use super::takes::{RELEASE, RETIRE, STEP_ROWS_MAX};
 use super::task::Task;
 
 const OPERATION: &str = "sweep";

@@ -10,12 +10,14 @@
 
 use std::sync::Arc;
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use zaqar_core::{Clock, Effect};
 
 use crate::error::Refusal;
 
 use super::checkpoint::Checkpoints;
+use super::deal::Dealer;
 use super::heads::HeadCache;
 use super::intake::{Intake, Operation};
 use super::posts::{self, Post};
@@ -215,9 +217,27 @@ impl Batch {
         for task in &mut self.tasks {
             task.attempt(step).await?;
         }
+        let removing = removals::begin(step, &mut self.removals).await?;
+        let dealers = takes::by_queue(step, &mut self.takes).await?;
+        // One look for all of them, then posts, then what was seen is decided and written.
+        let mut looks = removing.look();
+        for dealer in &dealers {
+            looks.append_expressions(dealer.look(step));
+        }
+        let looked = match removing.is_empty() && dealers.is_empty() {
+            true => None,
+            false => Some(step.look(looks).await?),
+        };
         posts::execute(step, &mut self.posts).await?;
-        takes::execute(step, &mut self.takes).await?;
-        removals::execute(step, &mut self.removals).await
+        let stored = looked.as_ref().map(|row| row.try_get(1)).transpose()?.flatten();
+        // The deletes come first: what they remove is not handed out any more.
+        let doomed = removing.decide(step.now, stored)?;
+        removals::delete_rows(step, &doomed);
+        let Some(row) = looked else { return Ok(()) };
+        for (column, dealer) in (2..).step_by(Dealer::COLUMNS).zip(dealers) {
+            dealer.deal(step, &row, column, &doomed).await?;
+        }
+        Ok(())
     }
 
     fn split(self) -> impl Iterator<Item = Batch> {
