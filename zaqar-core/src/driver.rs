@@ -35,6 +35,9 @@ pub struct DriverInfo {
 pub struct Health {
     /// The store's time as the driver's clock has it.
     pub now: Timestamp,
+    /// The time by the backend's own clock, read for this answer; `None` where the store lives in
+    /// this process, or its backend does not tell.
+    pub backend_now: Option<Timestamp>,
     /// Whether the store still is set up to keep what it accepts (G15).
     pub safe: bool,
     /// What an operator should know, a sentence each; empty when all is well.
@@ -45,7 +48,7 @@ impl Health {
     /// A reachable store with nothing to report.
     #[must_use]
     pub fn good(now: Timestamp) -> Self {
-        Self { now, safe: true, warnings: Vec::new() }
+        Self { now, backend_now: None, safe: true, warnings: Vec::new() }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct EngineConfig {
     /// How stale a queue's metadata may be: a change made through another process takes effect
     /// here within this time. Messages are never stale; the queue's head sees to that.
     pub queue_cache_ttl: Duration,
+    /// Whether posts are taken although the store is set up to lose messages.
+    pub unreliable: bool,
     /// How long an operation may take before its caller is told that its outcome is unknown.
     pub operation_timeout: Duration,
 }
@@ -26,6 +28,7 @@ impl Default for EngineConfig {
             limits: Limits::default(),
             enable_checksum: false,
             queue_cache_ttl: Duration::from_secs(5),
+            unreliable: false,
             operation_timeout: Duration::from_secs(30),
         }
     }

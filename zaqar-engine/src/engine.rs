@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DriverInfo};
+use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DisciplinedClock, DriverInfo};
 
 use crate::config::EngineConfig;
 use crate::routing::Routes;
 use crate::stages::Stage;
 use crate::statistics::SharedStats;
+use crate::watch::Watch;
 
 /// The two planes that an engine works on.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     control: Arc<dyn ControlDriver>,
     data: Arc<dyn DataDriver>,
     clock: Arc<dyn Clock>,
@@ -45,6 +46,7 @@ struct Inner {
     routes: Routes,
     stats: SharedStats,
     tasks: TaskTracker,
+    pub(crate) watch: Watch,
 }
 
 /// Puts an [`Engine`] together.
@@ -53,6 +55,7 @@ struct Inner {
 pub struct EngineBuilder {
     stores: Stores,
     clock: Arc<dyn Clock>,
+    disciplined: Option<Arc<DisciplinedClock>>,
     config: EngineConfig,
     stages: Vec<Arc<dyn Stage>>,
 }
@@ -61,6 +64,12 @@ impl EngineBuilder {
     /// Sets the configuration.
     pub fn config(mut self, config: EngineConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Lets the data store's clock set this one, which must be the builder's own.
+    pub fn disciplines(mut self, clock: Arc<DisciplinedClock>) -> Self {
+        self.disciplined = Some(clock);
         self
     }
 
@@ -85,6 +94,7 @@ impl EngineBuilder {
             routes: Routes::new(self.config.queue_cache_ttl),
             stats: SharedStats::new(),
             tasks: TaskTracker::new(),
+            watch: Watch::new(self.disciplined),
             config: self.config,
         };
         Engine { inner: Arc::new(inner) }
@@ -104,7 +114,13 @@ impl Engine {
     ///
     /// `clock` must be the one that the drivers were opened with.
     pub fn builder(stores: Stores, clock: Arc<dyn Clock>) -> EngineBuilder {
-        EngineBuilder { stores, clock, config: EngineConfig::default(), stages: Vec::new() }
+        EngineBuilder {
+            stores,
+            clock,
+            disciplined: None,
+            config: EngineConfig::default(),
+            stages: Vec::new(),
+        }
     }
 
     /// The settings.
@@ -145,6 +161,10 @@ impl Engine {
         self.inner.tasks.wait().await;
         self.inner.data.close().await;
         self.inner.control.close().await;
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     pub(crate) fn control(&self) -> &dyn ControlDriver {

@@ -1,6 +1,6 @@
 //! How the stores are.
 
-use zaqar_core::{DriverInfo, Error, Health, OutboxBacklog, StoreVolume};
+use zaqar_core::{DriverInfo, Error, Health, OutboxBacklog, StoreVolume, Timestamp};
 
 use crate::engine::Engine;
 use crate::error::EngineResult;
@@ -18,18 +18,24 @@ pub struct StoreHealth {
     pub safe: bool,
     /// What an operator should know, a sentence each.
     pub warnings: Vec<String>,
+    /// The time by the backend's own clock, if it tells.
+    pub backend_now: Option<Timestamp>,
 }
 
 impl StoreHealth {
     fn new(driver: DriverInfo, answer: EngineResult<Health>) -> Self {
         match answer {
-            Ok(health) => {
-                Self { driver, reachable: true, safe: health.safe, warnings: health.warnings }
-            }
+            Ok(health) => Self {
+                driver,
+                reachable: true,
+                safe: health.safe,
+                warnings: health.warnings,
+                backend_now: health.backend_now,
+            },
             Err(error) => {
                 tracing::warn!(%error, driver = driver.name, "the store's health is not known");
                 let warnings = vec!["the store does not answer".to_owned()];
-                Self { driver, reachable: false, safe: false, warnings }
+                Self { driver, reachable: false, safe: false, warnings, backend_now: None }
             }
         }
     }

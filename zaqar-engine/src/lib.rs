@@ -31,6 +31,7 @@ mod routing;
 pub mod stages;
 mod statistics;
 mod subscriptions;
+mod watch;
 
 pub use claims::{ClaimRequest, ClaimedMessages};
 pub use config::{Defaults, EngineConfig, Limits};

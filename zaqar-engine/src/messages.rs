@@ -103,9 +103,11 @@ impl Engine {
     /// everything about the request was found good.
     ///
     /// # Errors
-    /// `Rejected` for what is out of range; `IdempotencyConflict`; the stores'.
+    /// `Rejected` for what is out of range; `IdempotencyConflict`; the stores'; with nothing stored
+    /// while the data store was last seen [unsafe](Engine::watch).
     pub async fn message_post(&self, key: &QueueKey, request: PostRequest) -> EngineResult<Posted> {
         self.post_check(&request)?;
+        self.check_safe("message_post")?;
         let request = &request;
         self.on_queue_made(Call::write("message_post"), key, |route| async move {
             let options =

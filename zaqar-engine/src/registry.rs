@@ -38,8 +38,25 @@ struct Backend {
     built: bool,
 }
 
-const BACKENDS: [Backend; 1] =
-    [Backend { schemes: &["sqlite"], feature: "sqlite", built: cfg!(feature = "sqlite") }];
+const BACKENDS: [Backend; 5] = [
+    Backend { schemes: &["sqlite"], feature: "sqlite", built: cfg!(feature = "sqlite") },
+    Backend {
+        schemes: &["postgres", "postgresql"],
+        feature: "postgres",
+        built: cfg!(feature = "postgres"),
+    },
+    Backend { schemes: &["mysql", "mariadb"], feature: "mysql", built: cfg!(feature = "mysql") },
+    Backend {
+        schemes: &["redis", "rediss", "redis+sentinel", "redis+cluster"],
+        feature: "redis",
+        built: cfg!(feature = "redis"),
+    },
+    Backend {
+        schemes: &["mongodb", "mongodb+srv"],
+        feature: "mongo",
+        built: cfg!(feature = "mongo"),
+    },
+];
 
 /// The URI schemes of the backends in this build.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
@@ -50,19 +67,21 @@ pub fn schemes() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// `UnknownScheme` says which feature to build with, or which schemes there are; the driver's.
-#[cfg_attr(
-    not(feature = "sqlite"),
-    expect(unused_variables, reason = "a build without backends opens nothing")
-)]
 pub async fn open(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
-    let scheme = uri.split_once(':').map(|(scheme, _rest)| scheme.to_ascii_lowercase());
-    match scheme.as_deref() {
-        #[cfg(feature = "sqlite")]
-        Some("sqlite") => open_sql(uri, options).await,
-        Some(scheme) => Err(unknown_scheme(scheme)),
-        None => Err(OpenError::InvalidUri {
-            reason: format!("it names no scheme; this build has {}", known()),
-        }),
+    let Some((scheme, _rest)) = uri.split_once(':') else {
+        let reason = format!("it names no scheme; this build has {}", known());
+        return Err(OpenError::InvalidUri { reason });
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let backend = BACKENDS.iter().find(|backend| backend.schemes.contains(&scheme.as_str()));
+    match backend.map(|backend| backend.feature) {
+        #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+        Some("sqlite" | "postgres" | "mysql") => open_sql(uri, options).await,
+        #[cfg(feature = "redis")]
+        Some("redis") => open_redis(uri, options).await,
+        #[cfg(feature = "mongo")]
+        Some("mongo") => open_mongo(uri, options).await,
+        _ => Err(unknown_scheme(&scheme)),
     }
 }
 
@@ -80,10 +99,26 @@ fn known() -> String {
     if schemes.is_empty() { "no backend at all".to_owned() } else { schemes.join(", ") }
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 async fn open_sql(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
     let clock = Arc::clone(&options.clock);
     let options = zaqar_storage_sql::OpenOptions::new(clock).unreliable(options.unreliable);
     let drivers = zaqar_storage_sql::open(uri, options).await?;
+    Ok(Stores::new(drivers.control, drivers.data))
+}
+
+#[cfg(feature = "redis")]
+async fn open_redis(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
+    let clock = Arc::clone(&options.clock);
+    let options = zaqar_storage_redis::OpenOptions::new(clock).unreliable(options.unreliable);
+    let drivers = zaqar_storage_redis::open(uri, options).await?;
+    Ok(Stores::new(drivers.control, drivers.data))
+}
+
+#[cfg(feature = "mongo")]
+async fn open_mongo(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
+    let clock = Arc::clone(&options.clock);
+    let options = zaqar_storage_mongo::OpenOptions::new(clock).unreliable(options.unreliable);
+    let drivers = zaqar_storage_mongo::open(uri, options).await?;
     Ok(Stores::new(drivers.control, drivers.data))
 }

@@ -18,6 +18,7 @@ use crate::telemetry::metrics::HttpMetrics;
 pub(crate) fn engine(config: &Config) -> EngineConfig {
     let transport = &config.transport;
     let mut engine = EngineConfig::default();
+    engine.unreliable = config.general.unreliable;
     engine.enable_checksum = config.general.enable_checksum;
     engine.queue_cache_ttl = Duration::from_millis(config.cache.queue_ttl_ms);
     engine.operation_timeout = Duration::from_millis(config.limits.operation_timeout_ms);

@@ -101,10 +101,16 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         host => Some(bind("admin", host, config.admin.port).await?),
     };
     warn_of_strangers(api.address);
-    let clock: Arc<dyn Clock> = Arc::new(DisciplinedClock::from_system());
+    let disciplined = Arc::new(DisciplinedClock::from_system());
+    let clock: Arc<dyn Clock> = Arc::clone(&disciplined) as _;
     let stores = open_stores(&config, &clock).await?;
     let location = stores.data.info().location;
-    let engine = Engine::new(stores, clock, assemble::engine(&config));
+    let engine = Engine::builder(stores, clock)
+        .config(assemble::engine(&config))
+        .disciplines(disciplined)
+        .build();
+    // The first look sets the clock, before anything is given a time.
+    engine.watch().await;
     let stopping = CancellationToken::new();
 
     let router = rest::router(engine.clone(), assemble::rest(&config)).layer(NoteRoute);

@@ -30,5 +30,6 @@ mod stages;
 mod statistics;
 #[cfg(test)]
 mod subscriptions;
+mod watch;
 #[cfg(test)]
 mod world;

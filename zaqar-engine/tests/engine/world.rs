@@ -50,6 +50,11 @@ impl World {
         (Engine::new(stores, clock, EngineConfig::default()), script)
     }
 
+    /// The scripted drivers, for an engine put together otherwise.
+    pub(crate) fn stores(&self) -> Stores {
+        scripted(&self.store, &self.clock, &self.script)
+    }
+
     /// The store itself, without a script.
     pub(crate) fn control(&self) -> impl ControlDriver {
         self.store.control(Arc::clone(&self.clock) as _)
