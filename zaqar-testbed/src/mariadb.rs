@@ -54,7 +54,7 @@ impl Kind for MariaDb {
             "--innodb-buffer-pool-size=64M",
             "--aria-pagecache-buffer-size=8M",
             "--key-buffer-size=1M",
-            "--max-connections=300",
+            "--max-connections=500",
         ];
         arguments.extend(settings.map(OsString::from));
         arguments

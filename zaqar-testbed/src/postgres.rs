@@ -30,7 +30,7 @@ impl Kind for Postgres {
             // The folder's path may be longer than a socket's path can be.
             "unix_socket_directories=",
             "shared_buffers=64MB",
-            "max_connections=200",
+            "max_connections=400",
         ] {
             arguments.extend(["-c", setting].map(OsString::from));
         }

@@ -16,6 +16,8 @@ use crate::case::Guarantee::{G1, G2, G3, G4, G5, G6, G7, G8, G9};
 use crate::suite::SuiteTrial;
 
 pub use private::PrivateHarness;
+#[doc(hidden)]
+pub use zaqar_core::Clock;
 
 /// The trial that kills the backend.
 pub const SIGKILL: &str = "fault.backend.sigkill_under_load_loses_nothing";
@@ -90,6 +92,37 @@ macro_rules! backend_control {
         }
 
         impl $name {
+            /// A harness over a backend that is started for it, if the machine has its programs;
+            /// `open` opens a namespace at a URI.
+            fn harness<O, F>(
+                subject: $crate::Subject,
+                service: $testbed::Service,
+                options: $testbed::Options,
+                open: O,
+            ) -> ::anyhow::Result<$crate::Availability>
+            where
+                O: Fn(
+                        String,
+                        $crate::Namespace,
+                        ::std::sync::Arc<dyn $crate::fault::backend::Clock>,
+                    ) -> F
+                    + Send
+                    + Sync
+                    + 'static,
+                F: Future<Output = ::anyhow::Result<$crate::Drivers>> + Send + 'static,
+            {
+                if !$testbed::is_installed(service) {
+                    return Ok($crate::Availability::Absent {
+                        backend: service.name(),
+                        variable: "PATH",
+                        hint: "find its programs; `cargo xtask services up` installs them",
+                    });
+                }
+                let control = Self::start(service, options)?;
+                let harness = $crate::fault::backend::PrivateHarness::new(subject, control, open);
+                Ok($crate::Availability::from(harness))
+            }
+
             fn start(
                 service: $testbed::Service,
                 options: $testbed::Options,
