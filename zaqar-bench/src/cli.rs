@@ -30,6 +30,8 @@ pub enum Command {
     Mixed(ClaimDelete),
     /// Time from post to claim at a low rate
     Calm(Options),
+    /// Requests that store nothing, at calm's rate: the floor under calm
+    Ping(Options),
     /// Claims with many messages in flight ahead, and with many waiting
     Deep(Deep),
     /// Insert rows into an SQLite file without any server: the yardstick
@@ -105,6 +107,7 @@ impl Command {
             Self::Post(options) => (Workload::Post, options),
             Self::List(options) => (Workload::List, options),
             Self::Calm(options) => (Workload::Calm, options),
+            Self::Ping(options) => (Workload::Ping, options),
             Self::ClaimDelete(args) => (Workload::ClaimDelete(args.delete.into()), &args.options),
             Self::Mixed(args) => (Workload::Mixed(args.delete.into()), &args.options),
             Self::Deep(Deep { depth, claims, options }) => {

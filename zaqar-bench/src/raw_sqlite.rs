@@ -1,7 +1,8 @@
-//! Inserting rows into SQLite without any server: what a durable server on SQLite can approach.
+//! SQLite without any server: what a durable server on SQLite can approach.
 //!
-//! One connection, write-ahead log, `synchronous=FULL`, one prepared multi-row insert for each
-//! commit, so that every commit is one hop to the thread that runs SQLite.
+//! One connection, write-ahead log, `synchronous=FULL`, one prepared text for each commit, so that
+//! every commit is one hop to the thread that runs SQLite. Inserts are one multi-row statement;
+//! claims mark the first free rows and return them, and delete those of the commit before.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -18,12 +19,52 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use crate::report::{print, write_json};
 
 const SCHEMA: &str = "CREATE TABLE message (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, \
-    created INTEGER NOT NULL, ttl INTEGER NOT NULL, body TEXT NOT NULL)";
+    created INTEGER NOT NULL, ttl INTEGER NOT NULL, body TEXT NOT NULL); \
+    CREATE TABLE state (id INTEGER PRIMARY KEY, held INTEGER NOT NULL); \
+    CREATE INDEX free ON state (id) WHERE held = 0";
+
+/// Deletes what the commit before claimed, claims the next rows and reads their bodies.
+const CLAIM_DELETE: &str = "BEGIN IMMEDIATE; \
+    DELETE FROM message WHERE id IN (SELECT id FROM state WHERE held > 0); \
+    DELETE FROM state WHERE held > 0; \
+    UPDATE state SET held = 1 WHERE id IN \
+      (SELECT id FROM state INDEXED BY free WHERE held = 0 ORDER BY id LIMIT ?); \
+    SELECT group_concat(body, char(30)) FROM message \
+      WHERE id IN (SELECT id FROM state WHERE held > 0); \
+    COMMIT";
+
+/// Rows that wait to be claimed, for each second of the loop: more than it can take.
+const ROWS_TO_CLAIM_PER_S: u64 = 100_000;
+
+/// What the raw loop does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawWork {
+    /// Inserts rows
+    Insert,
+    /// Claims rows that were inserted before, and deletes them
+    ClaimDelete,
+}
+
+impl RawWork {
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::ClaimDelete => "claim and delete",
+        }
+    }
+}
 
 /// Options of the raw loop.
 #[derive(Debug, Clone, Args)]
 pub struct RawOptions {
-    /// Rows inserted in each transaction
+    /// What to do with the rows
+    #[arg(long, value_enum, default_value_t = RawWork::Insert)]
+    pub work: RawWork,
+
+    /// Rows in each transaction
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rows_per_commit: u32,
 
@@ -31,7 +72,7 @@ pub struct RawOptions {
     #[arg(long, default_value_t = 1024)]
     pub body_bytes: usize,
 
-    /// Time to insert, in seconds
+    /// Time to work, in seconds
     #[arg(long, default_value_t = 5)]
     pub seconds: u64,
 
@@ -47,13 +88,15 @@ pub struct RawOptions {
 /// What the raw loop reached.
 #[derive(Debug, Clone, Serialize)]
 pub struct RawResult {
+    /// What was done with the rows.
+    pub work: RawWork,
     /// Rows in each transaction.
     pub rows_per_commit: u32,
     /// Bytes of one row's body.
     pub body_bytes: usize,
-    /// Time inserted.
+    /// Time worked.
     pub seconds: f64,
-    /// Rows inserted.
+    /// Rows done.
     pub rows: u64,
     /// Rows per second.
     pub rows_per_s: f64,
@@ -77,10 +120,11 @@ pub fn command(options: &RawOptions) -> anyhow::Result<bool> {
 /// One line about a result.
 #[must_use]
 pub fn describe(result: &RawResult) -> String {
-    let RawResult { rows_per_commit, rows_per_s, commit_us_mean, seconds, .. } = result;
+    let RawResult { work, rows_per_commit, rows_per_s, commit_us_mean, seconds, .. } = result;
     format!(
-        "raw-sqlite  {rows_per_commit} rows per commit: {rows_per_s:.0} rows/s, \
-         {commit_us_mean:.0} µs per commit, {seconds:.1} s"
+        "raw-sqlite  {}, {rows_per_commit} rows per commit: {rows_per_s:.0} rows/s, \
+         {commit_us_mean:.0} µs per commit, {seconds:.1} s",
+        work.name()
     )
 }
 
@@ -92,14 +136,14 @@ pub fn measure(options: &RawOptions) -> anyhow::Result<RawResult> {
     let path = options.path.as_path();
     ensure!(!path.exists(), "{} exists; the raw loop makes a file of its own", path.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(insert_rows(options));
+    let result = runtime.block_on(work(options));
     let removed = remove(path);
     let result = result?;
     removed?;
     Ok(result)
 }
 
-async fn insert_rows(options: &RawOptions) -> anyhow::Result<RawResult> {
+async fn work(options: &RawOptions) -> anyhow::Result<RawResult> {
     let connect = SqliteConnectOptions::new()
         .filename(&options.path)
         .create_if_missing(true)
@@ -108,7 +152,28 @@ async fn insert_rows(options: &RawOptions) -> anyhow::Result<RawResult> {
     let mut connection = SqliteConnection::connect_with(&connect)
         .await
         .with_context(|| format!("cannot open {}", options.path.display()))?;
-    sqlx::query(SCHEMA).execute(&mut connection).await?;
+    sqlx::raw_sql(SCHEMA).execute(&mut connection).await?;
+    let (elapsed, commits) = match options.work {
+        RawWork::Insert => insert_rows(&mut connection, options).await?,
+        RawWork::ClaimDelete => claim_rows(&mut connection, options).await?,
+    };
+    connection.close().await?;
+    let rows = commits * u64::from(options.rows_per_commit);
+    Ok(RawResult {
+        work: options.work,
+        rows_per_commit: options.rows_per_commit,
+        body_bytes: options.body_bytes,
+        seconds: elapsed.as_secs_f64(),
+        rows,
+        rows_per_s: rows as f64 / elapsed.as_secs_f64(),
+        commit_us_mean: elapsed.as_secs_f64() * 1e6 / commits.max(1) as f64,
+    })
+}
+
+async fn insert_rows(
+    connection: &mut SqliteConnection,
+    options: &RawOptions,
+) -> anyhow::Result<(Duration, u64)> {
     let insert: Arc<str> = insert_sql(options.rows_per_commit).into();
     let body: Arc<str> = "x".repeat(options.body_bytes).into();
     let duration = Duration::from_secs(options.seconds);
@@ -120,23 +185,50 @@ async fn insert_rows(options: &RawOptions) -> anyhow::Result<RawResult> {
         for _ in 0..options.rows_per_commit {
             query = query.bind(1_i64).bind(created).bind(3600_i64).bind(Arc::clone(&body));
         }
-        query.execute(&mut connection).await?;
+        query.execute(&mut *connection).await?;
         commits += 1;
     }
     let elapsed = started.elapsed();
     let rows = commits * u64::from(options.rows_per_commit);
+    let counted = count(connection).await?;
+    ensure!(counted == rows, "{counted} rows stored instead of {rows}");
+    Ok((elapsed, commits))
+}
+
+async fn claim_rows(
+    connection: &mut SqliteConnection,
+    options: &RawOptions,
+) -> anyhow::Result<(Duration, u64)> {
+    let rows = options.seconds.saturating_mul(ROWS_TO_CLAIM_PER_S);
+    let fill = "BEGIN; \
+         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT ?) \
+         INSERT INTO message SELECT n, 1, n, 3600, ? FROM n; \
+         INSERT INTO state SELECT id, 0 FROM message; \
+         COMMIT; PRAGMA wal_checkpoint(TRUNCATE)";
+    let body = "x".repeat(options.body_bytes);
+    sqlx::query(fill).bind(i64::try_from(rows)?).bind(body).execute(&mut *connection).await?;
+    let duration = Duration::from_secs(options.seconds);
+    let started = Instant::now();
+    let mut commits = 0_u64;
+    while started.elapsed() < duration {
+        let limit = i64::from(options.rows_per_commit);
+        sqlx::query(CLAIM_DELETE).bind(limit).fetch_all(&mut *connection).await?;
+        commits += 1;
+    }
+    let elapsed = started.elapsed();
+    let per_commit = u64::from(options.rows_per_commit);
+    // What the last commit claimed is not deleted yet.
+    let left = rows.saturating_sub(commits.saturating_sub(1) * per_commit);
+    let counted = count(connection).await?;
+    ensure!(left >= per_commit, "all {rows} rows were claimed before the time was up");
+    ensure!(counted == left, "{counted} rows are left instead of {left}");
+    Ok((elapsed, commits))
+}
+
+async fn count(connection: &mut SqliteConnection) -> anyhow::Result<u64> {
     let counted: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&mut connection).await?;
-    ensure!(u64::try_from(counted) == Ok(rows), "{counted} rows stored instead of {rows}");
-    connection.close().await?;
-    Ok(RawResult {
-        rows_per_commit: options.rows_per_commit,
-        body_bytes: options.body_bytes,
-        seconds: elapsed.as_secs_f64(),
-        rows,
-        rows_per_s: rows as f64 / elapsed.as_secs_f64(),
-        commit_us_mean: elapsed.as_secs_f64() * 1e6 / commits.max(1) as f64,
-    })
+        sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(connection).await?;
+    Ok(u64::try_from(counted)?)
 }
 
 fn insert_sql(rows: u32) -> String {
@@ -169,20 +261,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loop_stores_what_it_counts_and_removes_its_file() {
+    fn the_loops_do_what_they_count_and_remove_their_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("raw.sqlite");
-        let options =
-            RawOptions { rows_per_commit: 10, body_bytes: 100, seconds: 1, path, json: None };
-        let result = measure(&options).unwrap();
-        assert!(result.rows > 0 && result.rows.is_multiple_of(10), "{result:?}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        for work in [RawWork::Insert, RawWork::ClaimDelete] {
+            let path = path.clone();
+            let options = RawOptions {
+                work,
+                rows_per_commit: 10,
+                body_bytes: 100,
+                seconds: 1,
+                path,
+                json: None,
+            };
+            let result = measure(&options).unwrap();
+            assert!(result.rows > 0 && result.rows.is_multiple_of(10), "{result:?}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
     }
 
     #[test]
     fn an_existing_file_is_left_alone() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let options = RawOptions {
+            work: RawWork::Insert,
             rows_per_commit: 1,
             body_bytes: 100,
             seconds: 1,

@@ -32,6 +32,8 @@ pub enum Op {
     ClaimManyWaiting,
     /// Deleting one message or a bulk.
     Delete,
+    /// A request that stores nothing.
+    Ping,
     /// From the start of a post to the answer of the claim that delivered the message.
     PostToClaim,
     /// Making, filling, walking and removing queues; never reported.
@@ -51,6 +53,7 @@ impl Op {
             Self::ClaimBehindInFlight => "claim (in flight ahead)",
             Self::ClaimManyWaiting => "claim (many waiting)",
             Self::Delete => "delete",
+            Self::Ping => "ping",
             Self::PostToClaim => "post to claim",
             Self::Housekeeping => "housekeeping",
         }

@@ -22,8 +22,8 @@ pub(super) fn render(report: &SuiteReport) -> String {
         machine.processor, machine.cores, machine.kernel
     ));
     if !report.raw.is_empty() {
-        line("| raw SQLite loop, rows per commit | rows/s (least to greatest) |".to_owned());
-        line("|---|---|".to_owned());
+        line("| raw SQLite loop | rows per commit | rows/s (least to greatest) |".to_owned());
+        line("|---|---|---|".to_owned());
         report.raw.iter().for_each(|series| line(raw_row(series)));
         line(String::new());
     }
@@ -46,7 +46,7 @@ pub(super) fn render(report: &SuiteReport) -> String {
 
 fn raw_row(series: &RawSeries) -> String {
     let spread = Spread::of(series.rows_per_s.iter().copied());
-    format!("| {} | {} |", series.rows_per_commit, spread_text(spread, 0))
+    format!("| {} | {} | {} |", series.work, series.rows_per_commit, spread_text(spread, 0))
 }
 
 /// A row for each operation; what belongs to the scenario stands in the first.

@@ -18,7 +18,7 @@ use crate::run::Progress;
 use crate::workload::run_round;
 
 #[cfg(feature = "raw-sqlite")]
-use crate::raw_sqlite::{RawOptions, RawResult, describe, measure};
+use crate::raw_sqlite::{RawOptions, RawResult, RawWork, describe, measure};
 
 /// Rounds when the number is not given.
 const ROUNDS: u32 = 3;
@@ -81,6 +81,7 @@ struct Series {
 /// The rows per second of a raw loop, round by round.
 #[derive(Debug, Serialize)]
 struct RawSeries {
+    work: &'static str,
     rows_per_commit: u32,
     rows_per_s: Vec<f64>,
 }
@@ -134,7 +135,7 @@ pub fn run(options: &SuiteOptions, command: String) -> anyhow::Result<bool> {
         }
     }
     for series in &mut series {
-        series.of_raw = of_raw(&series.rounds, &raw);
+        series.of_raw = of_raw(&series.rounds, &raw, series.scenario.raw_work());
     }
     let report = SuiteReport {
         version: env!("CARGO_PKG_VERSION"),
@@ -160,8 +161,9 @@ fn finish(options: &SuiteOptions, report: &SuiteReport) -> anyhow::Result<bool> 
     Ok(report.scenarios.iter().flat_map(|series| &series.rounds).all(|round| round.passed))
 }
 
-fn of_raw(rounds: &[Round], raw: &[RawSeries]) -> Option<Spread> {
-    let base = raw.iter().find(|series| series.rows_per_commit == RAW_BASE)?;
+fn of_raw(rounds: &[Round], raw: &[RawSeries], work: &str) -> Option<Spread> {
+    let base =
+        raw.iter().find(|series| series.work == work && series.rows_per_commit == RAW_BASE)?;
     let pairs = rounds.iter().zip(&base.rows_per_s);
     Spread::of(pairs.map(|(round, rows_per_s)| round.messages_per_s / rows_per_s))
 }
@@ -171,8 +173,15 @@ fn run_raw(options: &SuiteOptions, raw: &mut Vec<RawSeries>) -> anyhow::Result<(
     if options.no_raw {
         return Ok(());
     }
-    for rows_per_commit in [1, 10, RAW_BASE] {
+    let loops = [
+        (RawWork::Insert, 1),
+        (RawWork::Insert, 10),
+        (RawWork::Insert, RAW_BASE),
+        (RawWork::ClaimDelete, RAW_BASE),
+    ];
+    for (work, rows_per_commit) in loops {
         let result: RawResult = measure(&RawOptions {
+            work,
             rows_per_commit,
             body_bytes: options.options.body_bytes,
             seconds: options.raw_seconds,
@@ -180,10 +189,13 @@ fn run_raw(options: &SuiteOptions, raw: &mut Vec<RawSeries>) -> anyhow::Result<(
             json: None,
         })?;
         print(&describe(&result))?;
-        match raw.iter_mut().find(|series| series.rows_per_commit == rows_per_commit) {
+        let work = work.name();
+        let same = |s: &&mut RawSeries| s.work == work && s.rows_per_commit == rows_per_commit;
+        match raw.iter_mut().find(same) {
             Some(series) => series.rows_per_s.push(result.rows_per_s),
             None => {
-                raw.push(RawSeries { rows_per_commit, rows_per_s: vec![result.rows_per_s] });
+                let rows_per_s = vec![result.rows_per_s];
+                raw.push(RawSeries { work, rows_per_commit, rows_per_s });
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::measure::{Op, Window};
 use crate::run::{Context, Measured, Pacer, Session, drive};
 
 /// Default posts per second.
-const RATE: f64 = 100.0;
+pub(super) const RATE: f64 = 100.0;
 /// The only queue.
 const QUEUE: u32 = 0;
 /// How often a message that was acknowledged is asked for before the consumer moves on.

@@ -6,6 +6,7 @@ mod consumer;
 mod deep;
 mod list;
 mod mixed;
+mod ping;
 mod post;
 mod poster;
 mod queue_path;
@@ -35,6 +36,8 @@ pub enum Workload {
     Mixed(DeleteMode),
     /// Few posts, each claimed at once.
     Calm,
+    /// Few requests that store nothing.
+    Ping,
     /// Claims with many messages ahead or waiting.
     Deep {
         /// Messages in flight ahead, and messages waiting.
@@ -54,13 +57,14 @@ impl Workload {
             Self::ClaimDelete(_) => "claim-delete",
             Self::Mixed(_) => "mixed",
             Self::Calm => "calm",
+            Self::Ping => "ping",
             Self::Deep { .. } => "deep",
         }
     }
 
     fn queues(&self, options: &Options) -> u32 {
         match self {
-            Self::Calm => 1,
+            Self::Calm | Self::Ping => 1,
             Self::Deep { .. } => deep::QUEUES,
             _ => options.queues,
         }
@@ -97,6 +101,7 @@ fn run_measured(workload: Workload, context: &Arc<Context>) -> anyhow::Result<Me
         Workload::ClaimDelete(mode) => claim_delete::run(context, mode),
         Workload::Mixed(mode) => mixed::run(context, mode),
         Workload::Calm => calm::run(context),
+        Workload::Ping => ping::run(context),
         Workload::Deep { depth, claims } => deep::run(context, depth, claims),
     }
 }

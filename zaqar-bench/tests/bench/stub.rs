@@ -94,6 +94,7 @@ struct PostedMessage<'a> {
 pub(crate) fn router(plant: Plant) -> Router {
     let stub = Arc::new(Stub { plant, store: Mutex::default() });
     Router::new()
+        .route("/", get(|| async { StatusCode::MULTIPLE_CHOICES }))
         .route("/v2/queues/{queue}", put(create).delete(remove))
         .route("/v2/queues/{queue}/messages", post(append).get(list).delete(delete_bulk))
         .route("/v2/queues/{queue}/messages/{id}", delete(delete_one))

@@ -33,6 +33,14 @@ fn an_honest_server_passes_every_workload() {
 }
 
 #[test]
+fn ping_asks_and_stores_nothing() {
+    let round = round(Plant::Honest, &["ping", "--rate=200"]);
+    assert!(round.passed && round.errors.is_empty(), "{round:#?}");
+    assert_eq!((round.messages, round.checks.acked), (0, 0));
+    assert!(round.latencies.values().any(|latency| latency.count > 0), "{round:#?}");
+}
+
+#[test]
 fn claim_delete_consumes_exactly_what_was_prepared() {
     let round = round(Plant::Honest, &["claim-delete", "--messages=105", "--duration=60"]);
     assert_eq!((round.messages, round.checks.acked, round.checks.left), (315, 315, 0));
