@@ -1,10 +1,13 @@
-//! Native errors of sqlx, turned into ours. The only place that reads them.
+//! Native errors of sqlx, turned into ours. The only place that reads SQLite's; `postgres::error`
+//! reads PostgreSQL's.
 
+#[cfg(feature = "sqlite")]
 use std::sync::Arc;
 
 use zaqar_core::{Effect, Error, OpenError, Retry};
 
 /// SQLite's primary result codes that are worth another try.
+#[cfg(feature = "sqlite")]
 mod sqlite_code {
     pub(super) const BUSY: i64 = 5;
     pub(super) const LOCKED: i64 = 6;
@@ -44,6 +47,7 @@ impl From<sqlx::Error> for Failure {
 /// What the caller is told when the engine failed.
 ///
 /// The cause is shared: one failed commit is the answer to every operation of its batch.
+#[cfg(feature = "sqlite")]
 pub(crate) fn engine_error(
     operation: &'static str,
     effect: Effect,
@@ -69,6 +73,7 @@ pub(crate) fn damaged(what: &'static str) -> sqlx::Error {
 
 /// What the failure of a statement that commits by itself means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg(feature = "sqlite")]
 pub(crate) enum Refusal {
     /// It never had the write lock.
     NotBegun,
@@ -78,6 +83,7 @@ pub(crate) enum Refusal {
     InDoubt,
 }
 
+#[cfg(feature = "sqlite")]
 impl Refusal {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         match primary_code(error) {
@@ -89,11 +95,13 @@ impl Refusal {
 }
 
 /// SQLite's primary result code: the low byte of the extended one.
+#[cfg(feature = "sqlite")]
 fn primary_code(error: &sqlx::Error) -> Option<i64> {
     let sqlx::Error::Database(native) = error else { return None };
     native.code()?.parse::<i64>().ok().map(|code| code & 0xff)
 }
 
+#[cfg(feature = "sqlite")]
 fn retry_of(error: &sqlx::Error) -> Retry {
     match error {
         sqlx::Error::Database(_) => match primary_code(error) {

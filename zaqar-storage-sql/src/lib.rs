@@ -1,6 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "postgres")]
+mod connections;
 mod error;
+#[cfg(feature = "postgres")]
+mod layout;
+#[cfg(feature = "postgres")]
+mod payload;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -12,6 +20,10 @@ use zaqar_core::{Clock, ControlDriver, DataDriver, OpenError};
 pub const SCHEMES: &[&str] = &[
     #[cfg(feature = "sqlite")]
     "sqlite",
+    #[cfg(feature = "postgres")]
+    "postgres",
+    #[cfg(feature = "postgres")]
+    "postgresql",
 ];
 
 /// How to open a store.
@@ -58,6 +70,8 @@ pub async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, OpenErr
     match scheme {
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite::open(uri, options).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres::open(uri, options).await,
         other => Err(OpenError::UnknownScheme {
             scheme: other.to_owned(),
             hint: format!("this build of zaqar-storage-sql opens {SCHEMES:?}"),

@@ -103,11 +103,15 @@ impl Stage {
 
 /// Judges the books of a driver that declares `declared`.
 pub(crate) fn conclude(books: &Books, declared: &Capabilities, notes: &str) -> TrialResult {
-    books.check()?;
     let resolution_ms = if declared.has(Capability::VirtualTime) { 0 } else { RESOLUTION_MS };
     let history = books.ledger.history(resolution_ms, declared.has(Capability::Fifo));
     let verdict = verdict::judge(&history);
-    match verdict.conclusion() {
+    let conclusion = verdict.conclusion();
+    if conclusion != Conclusion::Broken {
+        // What the books show says more than an answer that nobody can explain.
+        books.check()?;
+    }
+    match conclusion {
         Conclusion::Clean => Ok(TrialEnd::Passed { notes: format!("{verdict}{notes}") }),
         Conclusion::Broken => Err(Failure::broken(verdict)),
         Conclusion::Inconclusive(reason) => Err(Failure::inconclusive(reason)),

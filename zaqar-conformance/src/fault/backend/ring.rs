@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use zaqar_core::{DataDriver, Health, ManualClock};
+use zaqar_core::{DataDriver, Error, Health, ManualClock};
 
 use super::gauge::Gauge;
 use crate::case::Failure;
 use crate::fault::plan::Swarm;
 use crate::loss::Stage;
-use crate::loss::worker::{Direct, Target, Worker};
+use crate::loss::history::{Answer, Outcome, PageRead};
+use crate::loss::request::Request;
+use crate::loss::worker::{Direct, Target, WorkQueue, Worker};
 use crate::loss::workload::{Size, WorkQueues, Workload};
 use crate::suite::{TrialResult, TrialRun};
 
@@ -29,6 +31,7 @@ pub(super) struct Ring {
     pub(super) rng: StdRng,
     queues: WorkQueues,
     workers: u32,
+    complaint: Option<Failure>,
 }
 
 impl Ring {
@@ -36,7 +39,7 @@ impl Ring {
         let stage = Stage::open(run, true).await?;
         let queues = stage.queues().await?;
         let rng = StdRng::seed_from_u64(run.seed);
-        Ok(Self { stage, gauge: Gauge::new(), rng, queues, workers: 0 })
+        Ok(Self { stage, gauge: Gauge::new(), rng, queues, workers: 0, complaint: None })
     }
 
     pub(super) fn clock(&self) -> Arc<ManualClock> {
@@ -66,27 +69,60 @@ impl Ring {
         }
     }
 
+    /// Keeps what is wrong with the driver for the end: if messages are lost, that says more.
+    pub(super) fn complain(&mut self, complaint: Failure) {
+        self.complaint.get_or_insert(complaint);
+    }
+
     /// Asks the handles that lived through it all how they are, empties the queues through a new
     /// one, and judges the books.
     pub(super) async fn conclude(mut self, notes: &str) -> TrialResult {
-        for context in [&self.stage.context, &self.stage.second] {
-            let health = back(&context.data).await?;
-            if !health.safe {
-                let warnings = health.warnings.join("; ");
-                let text = format!("nothing is lost, but the driver says so: {warnings}");
-                return Err(Failure::broken(text));
+        for data in [&self.stage.context.data, &self.stage.second.data].map(Arc::clone) {
+            if let Err(failure) = is_well(&data).await {
+                self.complain(failure);
             }
         }
         let fresh = self.stage.context.second_handle().await?;
         let target: Arc<dyn Target> = Arc::new(Direct(Arc::clone(&fresh.data)));
-        let books = Arc::clone(&self.stage.books);
-        let workload = self.workload();
-        workload.empty(&Worker { id: u32::MAX, target, books }).await?;
+        let worker = Worker { id: u32::MAX, target, books: Arc::clone(&self.stage.books) };
+        for queue in self.queues.all() {
+            if is_there(&worker, &queue).await {
+                worker.drain(&queue, self.stage.clock().as_deref()).await?;
+            }
+        }
         fresh.close().await;
         let tally = self.gauge.tally();
         let notes = format!("{notes}, {} calls of {} failed", tally.failures, tally.calls);
-        self.stage.judge(&notes).await
+        let ended = self.stage.judge(&notes).await?;
+        self.complaint.map_or(Ok(ended), Err)
     }
+}
+
+/// Whether the queue is there; of one that is gone, and that nobody deleted, the books are told that
+/// nothing is left.
+async fn is_there(worker: &Worker, queue: &WorkQueue) -> bool {
+    let walk = worker.books.ledger.next_walk();
+    let read = PageRead { walk, first: true, everything: true, last_look: true };
+    let look = Request::List { read, include: true, marker: None, limit: 1 };
+    let gone = worker.target.call(&queue.queue, look.clone()).await.err().is_some_and(|error| {
+        matches!(error, Error::QueueGone { .. } | Error::QueueNotFound { .. })
+    });
+    if gone {
+        let pending = worker.books.ledger.begin(worker.id, queue.tag, look.action());
+        pending.settle(Outcome::Ok(Answer::Messages(Vec::new())));
+        worker.books.ledger.mark_drained(queue.tag);
+    }
+    !gone
+}
+
+/// Whether the driver found its way back, and knows of nothing that is wrong.
+async fn is_well(data: &Arc<dyn DataDriver>) -> Result<(), Failure> {
+    let health = back(data).await?;
+    if health.safe {
+        return Ok(());
+    }
+    let text = format!("the driver calls the store unsafe: {}", health.warnings.join("; "));
+    Err(Failure::broken(text))
 }
 
 /// Asks until the driver answers.

@@ -94,8 +94,14 @@ pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
         };
         struck(workload, gauge, moment, strike).await?;
         if posts_before == Some(gauge.tally().posts) {
-            // A kill may come so late that the workload is over; the next cycle shows it then.
-            await_posts(&mut ring).await?;
+            // Perhaps the kill came so late that the workload was over.
+            let again = posts_again(&mut ring).await?;
+            if !again {
+                let posts = SIZE.producers * SIZE.posts_each;
+                let text = format!("the backend is back, and {posts} posts in a row failed");
+                ring.complain(Failure::broken(text));
+                break;
+            }
         }
     }
     kills.check("kills")?;
@@ -103,17 +109,11 @@ pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
     ring.conclude(&notes).await
 }
 
-/// Works on without any fault: the driver must have found its way back.
-async fn await_posts(ring: &mut Ring) -> Result<(), Failure> {
+/// Works on without any fault; whether the driver found its way back.
+async fn posts_again(ring: &mut Ring) -> Result<bool, Failure> {
     let before = ring.gauge.tally();
     ring.workload().work().await?;
-    let after = ring.gauge.tally();
-    if after.posts > before.posts {
-        return Ok(());
-    }
-    let posts = SIZE.producers * SIZE.posts_each;
-    let text = format!("the backend is back, and each of {posts} posts through old handles failed");
-    Err(Failure::broken(text))
+    Ok(ring.gauge.tally().posts > before.posts)
 }
 
 pub(super) async fn freeze(run: TrialRun) -> TrialResult {
