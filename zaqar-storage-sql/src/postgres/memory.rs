@@ -1,0 +1,123 @@
+//! What a process remembers of a store: numbers of queues, who is subscribed, where claims start.
+//!
+//! Nothing here decides anything: numbers never change, and the statements check the rest.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use zaqar_core::QueueRef;
+
+/// Queues that are remembered at most; beyond it, everything is forgotten.
+const QUEUES_MAX: usize = 100_000;
+/// How long a floor is trusted: a claim that was rolled back beneath it is met after that.
+const FLOOR_MAX: Duration = Duration::from_secs(1);
+
+/// Where the claims of a queue start.
+///
+/// What was claimed or deleted leaves dead entries at the low end of the index, and while somebody
+/// keeps an old snapshot open they cannot be removed: each claim would walk over all of them. So
+/// a process starts where its latest claim ended. Whatever becomes claimable beneath (a release, a
+/// lease or delay that ended) counts up the queue's `releases` in the same transaction, and the
+/// claim compares that count in its own snapshot: if it moved, the claim starts from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Floor {
+    /// Nothing at or below this row was claimable.
+    pub(crate) row: i64,
+    /// The count of releases at which that was so.
+    pub(crate) releases: i64,
+}
+
+impl Floor {
+    /// Start from zero: no count is negative.
+    pub(crate) const NONE: Self = Self { row: 0, releases: -1 };
+}
+
+/// The memory of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    numbers: RwLock<HashMap<QueueRef, i64>>,
+    floors: RwLock<HashMap<i64, (Floor, Instant)>>,
+    subscribed: RwLock<HashSet<i64>>,
+}
+
+impl Memory {
+    pub(crate) fn number(&self, queue: &QueueRef) -> Option<i64> {
+        self.numbers.read().unwrap_or_else(PoisonError::into_inner).get(queue).copied()
+    }
+
+    pub(crate) fn keep_number(&self, queue: &QueueRef, number: i64) {
+        let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut numbers);
+        numbers.insert(queue.clone(), number);
+    }
+
+    /// Where a claim of that queue may start.
+    pub(crate) fn floor(&self, number: i64) -> Floor {
+        let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
+        match floors.get(&number) {
+            Some((floor, since)) if since.elapsed() < FLOOR_MAX => *floor,
+            _ => Floor::NONE,
+        }
+    }
+
+    /// A claim that started at `start` ended at `floor.row`. Its age counts from the last walk that
+    /// started at zero.
+    pub(crate) fn raise_floor(&self, number: i64, start: Floor, floor: Floor) {
+        let mut floors = self.floors.write().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut floors);
+        let known = floors.get(&number).copied();
+        let since = match known {
+            Some((_, since)) if start.releases == floor.releases => since,
+            _ => Instant::now(),
+        };
+        let row = match known {
+            Some((known, _)) if known.releases == floor.releases => known.row.max(floor.row),
+            // An answer that was overtaken by a newer one says nothing any more.
+            Some((known, _)) if known.releases > floor.releases => return,
+            _ => floor.row,
+        };
+        floors.insert(number, (Floor { row, ..floor }, since));
+    }
+
+    /// Whether somebody subscribed to that queue when this process last looked.
+    pub(crate) fn is_subscribed(&self, number: i64) -> bool {
+        self.subscribed.read().unwrap_or_else(PoisonError::into_inner).contains(&number)
+    }
+
+    pub(crate) fn set_subscribed(&self, number: i64, subscribed: bool) {
+        if self.is_subscribed(number) == subscribed {
+            return;
+        }
+        let mut known = self.subscribed.write().unwrap_or_else(PoisonError::into_inner);
+        if subscribed {
+            known.insert(number);
+        } else {
+            known.remove(&number);
+        }
+    }
+}
+
+fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.len() >= QUEUES_MAX {
+        map.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_rises_and_an_overtaken_answer_does_not_lower_it() {
+        let memory = Memory::default();
+        assert_eq!(memory.floor(1), Floor::NONE);
+        memory.raise_floor(1, Floor::NONE, Floor { row: 10, releases: 3 });
+        memory.raise_floor(1, Floor::NONE, Floor { row: 5, releases: 3 });
+        assert_eq!(memory.floor(1), Floor { row: 10, releases: 3 });
+        memory.raise_floor(1, Floor::NONE, Floor { row: 2, releases: 4 });
+        memory.raise_floor(1, Floor::NONE, Floor { row: 20, releases: 3 });
+        assert_eq!(memory.floor(1), Floor { row: 2, releases: 4 });
+    }
+}
