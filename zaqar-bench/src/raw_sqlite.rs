@@ -21,16 +21,17 @@ use crate::report::{print, write_json};
 const SCHEMA: &str = "CREATE TABLE message (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, \
     created INTEGER NOT NULL, ttl INTEGER NOT NULL, body TEXT NOT NULL); \
     CREATE TABLE state (id INTEGER PRIMARY KEY, held INTEGER NOT NULL); \
-    CREATE INDEX free ON state (id) WHERE held = 0";
+    CREATE INDEX free ON state (id) WHERE held = 0; \
+    CREATE INDEX taken ON state (id) WHERE held > 0";
 
 /// Deletes what the commit before claimed, claims the next rows and reads their bodies.
 const CLAIM_DELETE: &str = "BEGIN IMMEDIATE; \
-    DELETE FROM message WHERE id IN (SELECT id FROM state WHERE held > 0); \
-    DELETE FROM state WHERE held > 0; \
+    DELETE FROM message WHERE id IN (SELECT id FROM state INDEXED BY taken WHERE held > 0); \
+    DELETE FROM state INDEXED BY taken WHERE held > 0; \
     UPDATE state SET held = 1 WHERE id IN \
       (SELECT id FROM state INDEXED BY free WHERE held = 0 ORDER BY id LIMIT ?); \
     SELECT group_concat(body, char(30)) FROM message \
-      WHERE id IN (SELECT id FROM state WHERE held > 0); \
+      WHERE id IN (SELECT id FROM state INDEXED BY taken WHERE held > 0); \
     COMMIT";
 
 /// Rows that wait to be claimed, for each second of the loop: more than it can take.
