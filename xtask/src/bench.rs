@@ -24,7 +24,7 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     fs::create_dir_all(&folder).context("cannot make the folder for the results")?;
 
     // The store and the raw loop's file are on one disk, or their ratio would mean nothing.
-    let server = Server::start(program("zaqar-server")?, &folder)?;
+    let server = Server::start(program("zaqar-server")?, &folder, None)?;
     let result = process::run(
         Command::new(program("zaqar-bench")?)
             .current_dir(&folder)

@@ -1,4 +1,4 @@
-//! A server on a fresh SQLite file, for as long as a chore needs it.
+//! A server on a store of its own, for as long as a chore needs it.
 
 use std::env;
 use std::fs::{self, File};
@@ -32,11 +32,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` and waits until it answers. Its log and its store are below `folder`.
-    pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
+    /// Starts `program` and waits until it answers. Its log is below `folder`, and its store too,
+    /// a fresh SQLite file, unless `storage` is the URI of another one.
+    pub(crate) fn start(program: &Path, folder: &Path, storage: Option<&str>) -> Result<Self> {
         let mut tries = 1;
         loop {
-            let mut server = Self::spawn(program, folder)?;
+            let mut server = Self::spawn(program, folder, storage)?;
             match server.wait_until_ready() {
                 Ok(()) => {
                     println!("    server at {} (log: {})", server.url(), server.log.display());
@@ -51,12 +52,12 @@ impl Server {
         }
     }
 
-    fn spawn(program: &Path, parent: &Path) -> Result<Self> {
+    fn spawn(program: &Path, parent: &Path, storage: Option<&str>) -> Result<Self> {
         fs::create_dir_all(parent).context("cannot make the folder for the server")?;
         let log = parent.join("server.log");
         let log_file = File::create(&log).context("cannot make the server's log")?;
         let folder = tempfile::tempdir_in(parent).context("cannot make a folder for the store")?;
-        let store = folder.path().join("zaqar.db");
+        let file = format!("sqlite://{}", folder.path().join("zaqar.db").display());
         let address = free_address()?;
         let mut command = Command::new(program);
         // What the caller's shell configures for other servers is not for this one.
@@ -69,7 +70,7 @@ impl Server {
             .current_dir(folder.path())
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__BIND", address.ip().to_string())
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__PORT", address.port().to_string())
-            .env("ZAQAR__DRIVERS__MESSAGE_STORE__URI", format!("sqlite://{}", store.display()))
+            .env("ZAQAR__DRIVERS__MESSAGE_STORE__URI", storage.unwrap_or(&file))
             .env("ZAQAR__ADMIN__PORT", "0")
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().context("cannot share the server's log")?)
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn a_program_that_ends_at_once_is_no_server() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Server::start(Path::new("false"), folder.path()).err().unwrap();
+        let error = Server::start(Path::new("false"), folder.path(), None).err().unwrap();
         assert!(error.to_string().contains("ended before it listened"), "{error}");
     }
 
@@ -175,7 +176,9 @@ mod tests {
         let serve = thread::spawn(move || {
             for status in ["200 OK", "300 Multiple Choices"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+                // In one piece: the client hangs up as soon as it has seen the status.
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).unwrap();
                 // Until the client has hung up: closing earlier could cut the answer off.
                 stream.read_to_end(&mut Vec::new()).ok();
             }

@@ -79,6 +79,8 @@ pub(crate) struct ForTests {
     folder: PathBuf,
     /// Those that did not run before.
     started: Vec<Service>,
+    /// Those that the caller's environment names.
+    given: Vec<(Service, String)>,
     /// What tells the tests where they are, and that they must not be missing.
     pub(crate) environment: Vec<(&'static str, String)>,
 }
@@ -86,9 +88,11 @@ pub(crate) struct ForTests {
 impl ForTests {
     /// Starts what does not run already; what the environment names, is used as it is.
     pub(crate) fn start(workspace: &Workspace) -> Result<Self> {
-        let given = |service: &Service| env::var_os(service.variable()).is_some();
-        let (given, wanted): (Vec<Service>, Vec<Service>) =
-            Service::USUAL.into_iter().partition(given);
+        let named = |service: Service| Some((service, env::var(service.variable()).ok()?));
+        let given: Vec<(Service, String)> = Service::USUAL.into_iter().filter_map(named).collect();
+        let is_given = |service: &Service| given.iter().any(|(given, _)| given == service);
+        let wanted: Vec<Service> =
+            Service::USUAL.into_iter().filter(|service| !is_given(service)).collect();
         let can_install = process::is_root()?;
         let (possible, missing): (Vec<Service>, Vec<Service>) =
             wanted.into_iter().partition(|service| can_install || is_installed(*service));
@@ -100,7 +104,7 @@ impl ForTests {
         let folder = folder(workspace);
         let mut shared = Shared::open(&folder)?;
         let started = possible.iter().copied().filter(|service| !shared.is_up(*service)).collect();
-        let mut running = Self { folder, started, environment: Vec::new() };
+        let mut running = Self { folder, started, given, environment: Vec::new() };
         if let Err(error) = shared.up(&possible) {
             drop(shared);
             running.stop().context("putting down what had started")?;
@@ -110,10 +114,24 @@ impl ForTests {
         running.environment = variables(shared.state());
         let required = [env::var(REQUIRE).unwrap_or_default()].into_iter();
         let required =
-            required.chain(names(&given).into_iter().chain(names(&possible)).map(str::to_owned));
+            required.chain(running.given_names().chain(names(&possible)).map(str::to_owned));
         let required: Vec<String> = required.filter(|name| !name.is_empty()).collect();
         running.environment.push((REQUIRE, required.join(",")));
         Ok(running)
+    }
+
+    fn given_names(&self) -> impl Iterator<Item = &'static str> {
+        self.given.iter().map(|(service, _)| service.name())
+    }
+
+    /// Name and URI of each, also of those that the caller's environment names.
+    pub(crate) fn uris(&self) -> Vec<(&'static str, &str)> {
+        let started = |service: Service| {
+            let (_, uri) = self.environment.iter().find(|(name, _)| *name == service.variable())?;
+            Some((service.name(), uri.as_str()))
+        };
+        let given = self.given.iter().map(|(service, uri)| (service.name(), uri.as_str()));
+        Service::ALL.into_iter().filter_map(started).chain(given).collect()
     }
 
     /// Ends those that were started for the tests.
