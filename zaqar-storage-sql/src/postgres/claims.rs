@@ -21,7 +21,7 @@ use super::told::Told;
 
 /// A claim and what it still holds: its list says which messages they were, the rows which they are.
 /// `$1` queue, `$2` claim, `$3` now.
-const HELD: &str = concat!(
+pub(crate) const HELD: &str = concat!(
     "SELECT h.state, h.epoch, c.ttl AS claim_ttl, c.started, c.ends, ",
     message_columns!(),
     " FROM heads AS h LEFT JOIN claims AS c ON c.queue = h.number AND c.id = $2 \

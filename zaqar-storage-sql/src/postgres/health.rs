@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use zaqar_core::{Health, Result};
 
 use super::server::Server;
+use super::session::Level;
 use super::settings::{self, Findings};
 use super::told::Told;
 
@@ -12,14 +13,17 @@ use super::told::Told;
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) schema: String,
+    /// Whether sessions may lose commits: accepted by `unreliable` alone.
+    pub(crate) weak: bool,
     /// Who the store was when it was opened, and the highest count of openings seen; `None`: it did
     /// not say, though it held data.
     pub(crate) identity: Mutex<Option<(String, i64)>>,
 }
 
 impl Watch {
-    pub(crate) fn of(schema: &str, findings: &Findings) -> Self {
-        Self { schema: schema.to_owned(), identity: Mutex::new(findings.identity.clone()) }
+    pub(crate) fn of(schema: &str, level: Level, findings: &Findings) -> Self {
+        let identity = Mutex::new(findings.identity.clone());
+        Self { schema: schema.to_owned(), weak: level == Level::Weak, identity }
     }
 
     /// Asks the server.
@@ -35,6 +39,10 @@ impl Watch {
             health
                 .warnings
                 .push(format!("may lose messages: {setting} is {value}, must be {safe}"));
+        }
+        if self.weak {
+            health.safe = false;
+            health.warnings.push("may lose messages: synchronous_commit is not on".to_owned());
         }
         if let Some(lost) = self.compare(&findings) {
             tracing::error!(schema = %self.schema, "{lost}");
@@ -77,12 +85,12 @@ mod tests {
 
     #[test]
     fn another_store_an_older_copy_and_a_missing_record_are_noticed() {
-        let watch = Watch::of("zaqar", &found(Some(("a", 4))));
+        let watch = Watch::of("zaqar", Level::On, &found(Some(("a", 4))));
         assert_eq!(watch.compare(&found(Some(("a", 4)))), None);
         assert_eq!(watch.compare(&found(Some(("a", 7)))), None);
         assert!(watch.compare(&found(Some(("a", 6)))).is_some());
         assert!(watch.compare(&found(Some(("b", 9)))).is_some());
         assert!(watch.compare(&found(None)).is_some());
-        assert!(Watch::of("zaqar", &found(None)).compare(&found(None)).is_some());
+        assert!(Watch::of("zaqar", Level::On, &found(None)).compare(&found(None)).is_some());
     }
 }

@@ -80,7 +80,7 @@ macro_rules! list {
     };
 }
 
-const LIST_CLAIMABLE: &str = list!(
+pub(crate) const LIST_CLAIMABLE: &str = list!(
     "EXISTS (SELECT 1 FROM messages WHERE queue = $1 AND avail > 0 AND avail <= $2)",
     claimable_walk!("m.*, (m.id + 0) AS place")
 );

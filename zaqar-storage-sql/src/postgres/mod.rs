@@ -24,6 +24,8 @@ mod migrate;
 mod moves;
 mod open;
 mod outbox;
+#[cfg(test)]
+mod plans;
 mod post_step;
 mod posts;
 mod removals;

@@ -53,7 +53,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         location: config.location(),
     };
     let posts = Lanes::new(PostLane { server: Arc::clone(&server) }, Some(gate), limits);
-    let watch = Arc::new(Watch::of(&config.schema, &findings));
+    let watch = Arc::new(Watch::of(&config.schema, level, &findings));
     let store = Arc::new(Store { server, posts, info, watch });
     Ok(SqlDrivers {
         control: Arc::new(PgControl { store: Arc::clone(&store) }),

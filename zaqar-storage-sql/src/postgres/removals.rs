@@ -59,7 +59,8 @@ macro_rules! delete {
 const DELETE_FREE: &str = delete!("f.held OR f.avail = -2");
 const DELETE_HELD: &str = delete!("NOT (f.held AND f.claim = ANY ($4))");
 const DELETE_ANY: &str = delete!("false");
-const DELETE_ALL_HELD: &str = delete!("f.avail <> -2 AND NOT (f.held AND f.claim = ANY ($4))");
+pub(crate) const DELETE_ALL_HELD: &str =
+    delete!("f.avail <> -2 AND NOT (f.held AND f.claim = ANY ($4))");
 
 impl Rule {
     pub(crate) fn operation(&self) -> &'static str {

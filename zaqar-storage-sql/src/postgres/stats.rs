@@ -28,7 +28,7 @@ macro_rules! edge {
     };
 }
 
-const COUNT: &str = concat!(
+pub(crate) const COUNT: &str = concat!(
     "SELECT h.state, h.epoch, \
        (SELECT count(*) FROM messages AS m WHERE m.queue = h.number \
          AND m.expires > 0 AND m.expires > $2 AND m.id > ((h.number << 35) | h.purged)), \

@@ -98,7 +98,7 @@ macro_rules! claim {
 /// A claim that is there already takes nothing, and neither does one that is being made at this very
 /// moment: its name is locked (`$13`). Should two get past both all the same, they collide at the
 /// claim's key, and the later one is undone.
-const CLAIM: &str = claim!(" AND NOT h.known", "", "taken", "0::bigint", "");
+pub(crate) const CLAIM: &str = claim!(" AND NOT h.known", "", "taken", "0::bigint", "");
 
 /// `$14`: how often a message may be claimed; `$15`, `$16`: where it goes, for how long; `$17`: the
 /// end of time, for a parked message's life restarts when it arrives.
@@ -119,7 +119,7 @@ macro_rules! claim_or_park {
     };
 }
 
-const CLAIM_OR_PARK: &str = claim_or_park!(" AND NOT h.known", "");
+pub(crate) const CLAIM_OR_PARK: &str = claim_or_park!(" AND NOT h.known", "");
 
 /// Goes on with a claim that this call has made.
 const ADD_OR_PARK: &str = claim_or_park!(
@@ -128,7 +128,7 @@ const ADD_OR_PARK: &str = claim_or_park!(
 );
 
 /// The bodies are read as they were before the statement removed them.
-const POP: &str = concat!(
+pub(crate) const POP: &str = concat!(
     taken!("", ""),
     "gone AS (DELETE FROM messages AS m USING taken AS t WHERE m.id = t.id \
        RETURNING m.id, m.ttl, m.posted, m.claims, m.claim, m.avail, m.origin), \
