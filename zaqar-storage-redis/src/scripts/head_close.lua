@@ -1,0 +1,12 @@
+-- keys: head open sweep_due gc_due outbox_due transfers_due
+-- lib: head
+-- ARGV: key, incarnation
+local h = find_head()
+if not h then return {0} end
+call('HSET', head, 'state', 2)
+call('ZREM', open, ARGV[2])
+call('ZREM', sweep_due, ARGV[2])
+call('ZREM', outbox_due, ARGV[2])
+call('ZREM', transfers_due, ARGV[2])
+call('ZADD', gc_due, 0, ARGV[2])
+return {0}

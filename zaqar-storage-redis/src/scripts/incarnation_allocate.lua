@@ -1,0 +1,2 @@
+-- keys: incarnations
+return {0, call('INCR', incarnations)}

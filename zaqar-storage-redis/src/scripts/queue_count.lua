@@ -1,0 +1,2 @@
+-- keys: queue_names
+return {0, call('ZCARD', queue_names)}
