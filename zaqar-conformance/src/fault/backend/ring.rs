@@ -15,10 +15,14 @@ use crate::loss::history::{Answer, Outcome, PageRead};
 use crate::loss::request::Request;
 use crate::loss::worker::{Direct, Target, WorkQueue, Worker};
 use crate::loss::workload::{Size, WorkQueues, Workload};
-use crate::suite::{TrialResult, TrialRun};
+use crate::suite::{Budget, TrialResult, TrialRun};
 
 /// The workload of one cycle.
-pub(super) const SIZE: Size = Size { producers: 4, posts_each: 40, claimers: 3 };
+fn size(budget: Budget) -> Size {
+    let posts_each = if budget == Budget::Smoke { 24 } else { 40 };
+    Size { producers: 4, posts_each, claimers: 3 }
+}
+
 /// How often a driver is asked how it is before it must have found its way back, and how long is
 /// waited between: half a minute.
 const TRIES: u32 = 150;
@@ -29,6 +33,7 @@ pub(super) struct Ring {
     pub(super) stage: Stage,
     pub(super) gauge: Arc<Gauge>,
     pub(super) rng: StdRng,
+    size: Size,
     queues: WorkQueues,
     workers: u32,
     complaint: Option<Failure>,
@@ -39,7 +44,8 @@ impl Ring {
         let stage = Stage::open(run, true).await?;
         let queues = stage.queues().await?;
         let rng = StdRng::seed_from_u64(run.seed);
-        Ok(Self { stage, gauge: Gauge::new(), rng, queues, workers: 0, complaint: None })
+        let size = size(run.budget);
+        Ok(Self { stage, gauge: Gauge::new(), rng, size, queues, workers: 0, complaint: None })
     }
 
     pub(super) fn clock(&self) -> Arc<ManualClock> {
@@ -48,8 +54,12 @@ impl Ring {
 
     /// How many posts there are to be before a fault strikes the coming cycle.
     pub(super) fn moment(&mut self) -> u64 {
-        let half = u64::from(SIZE.producers * SIZE.posts_each / 2);
-        self.gauge.tally().posts + self.rng.random_range(1..=half)
+        self.gauge.tally().posts + self.rng.random_range(1..=self.posts() / 2)
+    }
+
+    /// How many posts there are in a cycle.
+    pub(super) fn posts(&self) -> u64 {
+        u64::from(self.size.producers * self.size.posts_each)
     }
 
     /// The workload of the next cycle.
@@ -60,7 +70,7 @@ impl Ring {
         Workload {
             seed: self.rng.random(),
             workers_from,
-            size: SIZE,
+            size: self.size,
             swarm: Swarm::ALL,
             queues: self.queues.clone(),
             targets,

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use rand::Rng as _;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 
 use super::gauge::Gauge;
-use super::ring::{Ring, SIZE};
+use super::ring::Ring;
 use super::{BackendControl, Cut};
 use crate::case::Failure;
 use crate::loss::worker::LEASE_S_MAX;
@@ -97,7 +98,7 @@ pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
             // Perhaps the kill came so late that the workload was over.
             let again = posts_again(&mut ring).await?;
             if !again {
-                let posts = SIZE.producers * SIZE.posts_each;
+                let posts = ring.posts();
                 let text = format!("the backend is back, and {posts} posts in a row failed");
                 ring.complain(Failure::broken(text));
                 break;
@@ -122,7 +123,7 @@ pub(super) async fn freeze(run: TrialRun) -> TrialResult {
     let mut freezes = Struck::default();
     for _ in 0..cycles(run.budget) {
         let (workload, moment) = (ring.workload(), ring.moment());
-        let hold = Duration::from_millis(ring.rng.random_range(200..1_000));
+        let hold = hold(run.budget, &mut ring.rng);
         let (gauge, clock) = (&ring.gauge, ring.clock());
         let strike = async {
             let down = gauge.down();
@@ -140,6 +141,13 @@ pub(super) async fn freeze(run: TrialRun) -> TrialResult {
     freezes.check("freezes")?;
     let notes = format!("; {} freezes, {} in mid-work", freezes.all, freezes.in_work);
     ring.conclude(&notes).await
+}
+
+/// How long a freeze lasts: in longer runs now and then longer than a driver waits for an answer.
+fn hold(budget: Budget, rng: &mut StdRng) -> Duration {
+    let long = budget != Budget::Smoke && rng.random_bool(0.2);
+    let millis = if long { 3_000..12_000 } else { 200..1_000 };
+    Duration::from_millis(rng.random_range(millis))
 }
 
 pub(super) async fn cuts(run: TrialRun) -> TrialResult {
@@ -178,8 +186,7 @@ async fn keep_cutting(
     gauge: &Gauge,
     seed: u64,
 ) -> std::convert::Infallible {
-    use rand::SeedableRng as _;
-    let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
+    let mut rng = StdRng::seed_from_u64(seed);
     loop {
         let calls = gauge.tally().calls + rng.random_range(5..40);
         gauge.reached(|tally| tally.calls >= calls).await;
