@@ -15,13 +15,23 @@ use super::tables::{message_id, row_id_end};
 const OPERATION: &str = "message_stats";
 
 const COUNT: &str = concat!(
-    // Everything alive: the index holds whatever was not retired, by its end of life. The literal
-    // comparison shows the planner that the partial index applies.
-    "SELECT 0, count(*) FROM messages INDEXED BY expiring \
-       WHERE queue = ? AND expires > 0 AND expires > ? AND id > ",
+    // Everything alive: what can be claimed, what is claimed or delayed, what is on its way to the
+    // dead-letter queue, less what has expired and was not retired yet. The sum is taken over the
+    // smallest indexes; the literal comparisons show the planner that the partial ones apply.
+    "SELECT 0, (SELECT count(*) FROM messages INDEXED BY claimable \
+         WHERE queue = ? AND avail = 0 AND id > ",
     purged_row!(),
+    ") + (SELECT count(*) FROM messages INDEXED BY maturing \
+         WHERE queue = ? AND avail > 0 AND id > ",
+    purged_row!(),
+    ") + (SELECT count(*) FROM transfers WHERE queue = ? AND id > ",
+    purged_row!(),
+    ") - (SELECT count(*) FROM messages INDEXED BY expiring \
+         WHERE queue = ? AND expires > 0 AND expires <= ? AND id > ",
+    purged_row!(),
+    "); ",
     // Under a live claim; delayed ones share the index but have no claim.
-    "; SELECT 1, count(*) FROM messages INDEXED BY maturing \
+    "SELECT 1, count(*) FROM messages INDEXED BY maturing \
        WHERE queue = ? AND avail > 0 AND avail > ? AND claim IS NOT NULL AND id > ",
     purged_row!(),
     // On their way to the dead-letter queue.
@@ -44,6 +54,9 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
     let now = store.clock.now();
     let now_ms = now.as_millis();
     let mut select = sqlx::query(COUNT);
+    for _ in 0..3 {
+        select = select.bind(number).bind(number);
+    }
     for _ in 0..2 {
         select = select.bind(number).bind(now_ms).bind(number);
     }
