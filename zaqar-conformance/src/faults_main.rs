@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use zaqar_core::Capabilities;
 
-use crate::fault::backend::trials;
+use crate::fault::backend::{failover, trials};
 use crate::harness::{Availability, Harness, Subject};
 use crate::main_macro::{Binary, Conclusions, absent, runtime};
 use crate::report::Outcome;
@@ -30,8 +30,15 @@ type Make = dyn Fn() -> anyhow::Result<Availability> + Send + Sync;
 /// ```
 pub struct Faults {
     binary: Binary,
-    backends: Vec<(&'static str, Arc<Make>)>,
+    backends: Vec<Endured>,
     planted: Vec<Planted>,
+}
+
+/// A backend that must endure the trials of a list.
+struct Endured {
+    name: &'static str,
+    trials: fn() -> Vec<SuiteTrial>,
+    make: Arc<Make>,
 }
 
 /// A backend that must be found out.
@@ -58,7 +65,18 @@ impl Faults {
     where
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
-        self.backends.push((name, Arc::new(make)));
+        self.backends.push(Endured { name, trials, make: Arc::new(make) });
+        self
+    }
+
+    /// Adds the trial that has another server take over, on backends of several servers that `make`
+    /// starts.
+    #[must_use]
+    pub fn fails_over<M>(mut self, name: &'static str, make: M) -> Self
+    where
+        M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
+    {
+        self.backends.push(Endured { name, trials: || vec![failover()], make: Arc::new(make) });
         self
     }
 
@@ -97,13 +115,15 @@ impl Faults {
         let seed = suite::seed_from_env(budget)?;
         let arguments = Arguments::from_args();
         let (mut tests, mut shown) = (Vec::new(), Vec::new());
-        for (name, make) in self.backends {
+        for Endured { name, trials, make } in self.backends {
+            let trials = trials();
             let backend = Arc::new(UnderFire {
+                total: trials.len(),
                 conclusions: Conclusions::new(self.binary, seed, budget),
                 make,
                 known: Known::default(),
             });
-            for (place, trial) in trials().into_iter().enumerate() {
+            for (place, trial) in trials.into_iter().enumerate() {
                 let (backend, name) = (Arc::clone(&backend), format!("{name}::{}", trial.name));
                 let listed = name.clone();
                 let test = move || backend.endure(place, &name, trial);
@@ -125,6 +145,8 @@ impl Faults {
 
 /// One kind of backend, and what came of its trials.
 struct UnderFire {
+    /// How many trials there are.
+    total: usize,
     conclusions: Conclusions,
     make: Arc<Make>,
     known: Known,
@@ -152,7 +174,7 @@ impl UnderFire {
     }
 
     fn write_report(&self) -> anyhow::Result<()> {
-        let Some(entries) = self.conclusions.whole(trials().len()) else { return Ok(()) };
+        let Some(entries) = self.conclusions.whole(self.total) else { return Ok(()) };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((subject, declared)) = known else { return Ok(()) };
         let subject = Subject { mode: format!("{}-faults", subject.mode), ..subject };
@@ -172,7 +194,8 @@ impl Planted {
                 return absent(backend, variable, hint);
             }
         };
-        let trial = trials().into_iter().find(|trial| trial.name == self.trial);
+        let mut trials = trials().into_iter().chain([failover()]);
+        let trial = trials.find(|trial| trial.name == self.trial);
         let trial = trial.ok_or_else(|| format!("there is no trial {}", self.trial))?;
         let runtime = runtime()?;
         let run = TrialRun { harness, seed, budget };

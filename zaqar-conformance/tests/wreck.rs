@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use zaqar_conformance::fault::backend::{BackendControl, CUTS, Cut, FREEZE, SIGKILL, trials};
+use zaqar_conformance::fault::backend::{
+    BackendControl, CUTS, Cut, FAILOVER, FREEZE, SIGKILL, failover, trials,
+};
 use zaqar_conformance::reference::ReferenceHarness;
 use zaqar_conformance::suite::{Budget, TrialEnd, TrialResult, TrialRun};
 use zaqar_conformance::{Drivers, Harness, Namespace, ProcessControl, Subject, Waiver};
@@ -102,6 +104,10 @@ impl BackendControl for Wreck {
         Ok(())
     }
 
+    async fn fail_over(&self) -> anyhow::Result<()> {
+        self.restart().await
+    }
+
     fn cut(&self, cut: Cut) -> bool {
         let [mid_request, before_reply, all] = &self.cuts;
         let counter = match cut {
@@ -122,19 +128,22 @@ impl BackendControl for Wreck {
 
 #[cfg(test)]
 async fn outcome(name: &str, flaw: Flaw) -> TrialResult {
-    let trial = trials().into_iter().find(|trial| trial.name == name).expect("a trial of the ring");
+    let mut trials = trials().into_iter().chain([failover()]);
+    let trial = trials.find(|trial| trial.name == name).expect("a trial of the ring");
     (trial.run)(TrialRun { harness: Wreck::new(flaw), seed: 7, budget: Budget::Smoke }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_forgets_when_it_is_killed_is_caught() {
-    let failure = outcome(SIGKILL, Flaw::Forgets).await.unwrap_err();
-    assert!(!failure.inconclusive && failure.evidence.contains("lost"), "{}", failure.evidence);
+    for name in [SIGKILL, FAILOVER] {
+        let failure = outcome(name, Flaw::Forgets).await.unwrap_err();
+        assert!(!failure.inconclusive && failure.evidence.contains("lost"), "{}", failure.evidence);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_keeps_everything_passes() {
-    for name in [SIGKILL, CUTS] {
+    for name in [SIGKILL, FAILOVER, CUTS] {
         match outcome(name, Flaw::None).await {
             Ok(TrialEnd::Passed { notes }) => assert!(notes.contains("acknowledged"), "{notes}"),
             other => panic!("{name}: {other:?}"),

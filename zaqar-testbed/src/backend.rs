@@ -233,6 +233,35 @@ impl Backend {
         self.servers.get_mut(nth).context("there is no such server")?.restart()
     }
 
+    /// The server that takes the writes; `None`: there is none, or all do.
+    #[must_use]
+    pub fn primary(&self) -> Option<usize> {
+        let places = self.places();
+        match self.service {
+            Service::MongoSet => mongod::primary(&places),
+            Service::RedisSentinel => {
+                let address = redis::primary(places.get(2)?).ok()?;
+                places.iter().position(|place| place.address() == address)
+            }
+            _ => None,
+        }
+    }
+
+    /// SIGKILL to the server that takes the writes; when another one does, it is started again.
+    /// Returns when it follows the other.
+    ///
+    /// # Errors
+    /// If there is no other that could, or none does within a minute.
+    pub fn fail_over(&mut self) -> Result<()> {
+        let name = self.service.name();
+        let old = self.primary().with_context(|| format!("{name} has no primary"))?;
+        self.kill_one(old)?;
+        let took_over = || self.primary().is_some_and(|new| new != old);
+        ensure!(wait_until(FORM_LIMIT, took_over), "nobody took over in {name}");
+        self.restart_one(old)?;
+        self.wait_until_ready()
+    }
+
     /// SIGSTOP to every server and its children: connections stay, nothing answers.
     ///
     /// # Errors

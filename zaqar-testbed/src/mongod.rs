@@ -84,6 +84,13 @@ pub(crate) fn is_ready(places: &[&Place]) -> bool {
     primaries == 1 && primaries + secondaries == places.len()
 }
 
+/// The member that takes writes.
+pub(crate) fn primary(places: &[&Place]) -> Option<usize> {
+    let is_primary =
+        |place: &&Place| hello(place).is_some_and(|answer| answer.says("isWritablePrimary"));
+    places.iter().position(is_primary)
+}
+
 pub(crate) fn uri(places: &[&Place]) -> String {
     let members: Vec<String> = places.iter().map(|place| place.address().to_string()).collect();
     format!("mongodb://{}/?replicaSet={SET}&w=majority&journal=true", members.join(","))

@@ -126,7 +126,7 @@ pub(crate) fn sentinel_is_ready(sentinel: &Place) -> bool {
 }
 
 /// The primary that the Sentinel names.
-fn primary(sentinel: &Place) -> Result<SocketAddr> {
+pub(crate) fn primary(sentinel: &Place) -> Result<SocketAddr> {
     let command = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {PRIMARY}");
     let answer = ask(sentinel.address(), &command)?;
     let port = answer.lines().find_map(|line| line.trim().parse::<u16>().ok());

@@ -24,6 +24,10 @@ fn main() -> ExitCode {
             Trial::ignorable_test(name, move || with(service, lives))
         })
         .into();
+    for service in [Service::RedisSentinel, Service::MongoSet] {
+        let name = format!("another_server_takes_over::{}", service.name());
+        trials.push(Trial::ignorable_test(name, move || with(service, is_taken_over)));
+    }
     for (name, test) in [
         ("a_backend_ends_with_the_process_that_started_it", ends_with_us as fn(Service) -> Ended),
         ("shared_servers_outlive_who_started_them_and_are_mended", are_shared),
@@ -61,6 +65,15 @@ fn lives(service: Service) -> Ended {
     backend.wait_until_ready()?;
     backend.stop()?;
     expect(!ports.iter().any(|port| accepts(*port)), "a server did not end")
+}
+
+fn is_taken_over(service: Service) -> Ended {
+    let mut backend = Backend::start(service, Options::new())?;
+    let before = backend.primary();
+    backend.fail_over()?;
+    let after = backend.primary();
+    expect(before.is_some() && after.is_some() && before != after, "nobody took over")?;
+    backend.stop().map_err(Failed::from)
 }
 
 fn ends_with_us(_redis: Service) -> Ended {

@@ -26,6 +26,9 @@ pub const FREEZE: &str = "fault.backend.freeze_past_the_claims_breaks_nothing";
 /// The trial that cuts connections.
 pub const CUTS: &str = "fault.backend.cut_connections_lose_nothing";
 
+/// The trial that has another server take over.
+pub const FAILOVER: &str = "fault.backend.failover_loses_nothing";
+
 /// A way to lose the connection to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -55,6 +58,10 @@ pub trait BackendControl: Send + Sync {
     /// Lets it go on.
     async fn resume(&self) -> anyhow::Result<()>;
 
+    /// Kills the server that takes the writes and waits until another one does, which the killed one
+    /// then follows.
+    async fn fail_over(&self) -> anyhow::Result<()>;
+
     /// Cuts the next connection that is used, or all; `false` if connections cannot be cut.
     fn cut(&self, cut: Cut) -> bool;
 
@@ -77,6 +84,13 @@ pub fn trials() -> Vec<SuiteTrial> {
         SuiteTrial::new(CUTS, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::cuts)
             .needs(Capability::Claims),
     ]
+}
+
+/// The trial for a backend of several servers that promises to lose nothing with one of them.
+#[must_use]
+pub fn failover() -> SuiteTrial {
+    SuiteTrial::new(FAILOVER, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::failover)
+        .needs(Capability::Durable)
 }
 
 /// Makes `$name`, a [`BackendControl`](crate::fault::backend::BackendControl) over the `Backend`
@@ -171,6 +185,10 @@ macro_rules! backend_control {
 
             async fn resume(&self) -> ::anyhow::Result<()> {
                 self.with(|backend| backend.resume()).await
+            }
+
+            async fn fail_over(&self) -> ::anyhow::Result<()> {
+                self.with($testbed::Backend::fail_over).await
             }
 
             fn cut(&self, cut: $crate::fault::backend::Cut) -> bool {

@@ -71,31 +71,66 @@ where
     Ok(true)
 }
 
+/// How the backend is taken away.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    Kill,
+    FailOver,
+}
+
+impl Blow {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kills",
+            Self::FailOver => "failovers",
+        }
+    }
+
+    /// Strikes, and returns when the backend is back.
+    async fn strike(self, control: &dyn BackendControl) -> anyhow::Result<()> {
+        match self {
+            Self::Kill => {
+                control.kill().await?;
+                control.restart().await
+            }
+            Self::FailOver => control.fail_over().await,
+        }
+    }
+}
+
 pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
+    taken_away(run, Blow::Kill).await
+}
+
+pub(super) async fn failover(run: TrialRun) -> TrialResult {
+    taken_away(run, Blow::FailOver).await
+}
+
+/// Takes the backend away under load, again and again.
+async fn taken_away(run: TrialRun, blow: Blow) -> TrialResult {
     let Some(control) = run.harness.backend() else { return skipped() };
     let mut ring = Ring::open(&run).await?;
-    let mut kills = Struck::default();
+    let mut strikes = Struck::default();
     for _ in 0..cycles(run.budget) {
         let (workload, moment) = (ring.workload(), ring.moment());
         let yields = ring.rng.random_range(0..200);
         let gauge = &ring.gauge;
         let mut posts_before = None;
-        let strike = async {
+        let at_work = async {
             for _ in 0..yields {
                 tokio::task::yield_now().await;
             }
             let down = gauge.down();
             let in_hand = gauge.in_hand();
-            control.kill().await?;
-            control.restart().await?;
-            kills.count(in_hand);
+            blow.strike(control).await?;
+            strikes.count(in_hand);
             posts_before = Some(gauge.tally().posts);
             drop(down);
             Ok(())
         };
-        struck(workload, gauge, moment, strike).await?;
+        struck(workload, gauge, moment, at_work).await?;
         if posts_before == Some(gauge.tally().posts) {
-            // Perhaps the kill came so late that the workload was over.
+            // Perhaps it came so late that the workload was over.
             let again = posts_again(&mut ring).await?;
             if !again {
                 let posts = ring.posts();
@@ -105,8 +140,8 @@ pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
             }
         }
     }
-    kills.check("kills")?;
-    let notes = format!("; {} kills, {} in mid-work", kills.all, kills.in_work);
+    strikes.check(blow.name())?;
+    let notes = format!("; {} {}, {} in mid-work", strikes.all, blow.name(), strikes.in_work);
     ring.conclude(&notes).await
 }
 
