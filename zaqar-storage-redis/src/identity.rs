@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use zaqar_core::{Incarnation, LeaseId, OpenError, ProjectId, QueueRef, Result};
 
 use crate::keys::{BUCKETS, Place, bucket_of, bucket_of_project};
@@ -15,6 +16,9 @@ use crate::store::{Call, Store};
 
 /// The format of stored data that this version writes.
 const FORMAT: i64 = 1;
+
+/// Buckets that are asked at the same time.
+pub(crate) const AT_ONCE: usize = 64;
 
 /// What this handle knows of its store.
 #[derive(Debug, Default)]
@@ -106,12 +110,12 @@ impl Store {
     /// Whether the store lost data, in a sentence for the operator; changes nothing.
     pub(crate) async fn check_identity(&self) -> Result<Option<String>> {
         let found = self.record().await?;
-        let planes = [(Plane::Data, &found.data), (Plane::Control, &found.control)];
+        let planes = [(Plane::Data, found.data), (Plane::Control, found.control)];
         for (plane, buckets) in planes {
-            for bucket in buckets {
-                if self.mark(plane, *bucket, false).await? != found.name {
-                    self.identity().lost = true;
-                }
+            let marks = stream::iter(buckets).map(|bucket| self.mark(plane, bucket, false));
+            let marks: Vec<String> = marks.buffered(AT_ONCE).try_collect().await?;
+            if marks.iter().any(|mark| *mark != found.name) {
+                self.identity().lost = true;
             }
         }
         let mut identity = self.identity();

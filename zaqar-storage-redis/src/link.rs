@@ -73,6 +73,9 @@ impl Link {
     ) -> Result<Self, RedisError> {
         let (host, port) = address.clone();
         let place = if config.tls {
+            // The client takes the process's own way of encryption; without one it would panic. One
+            // that is there already is as good.
+            drop(rustls::crypto::ring::default_provider().install_default());
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
         } else {
             ConnectionAddr::Tcp(host, port)

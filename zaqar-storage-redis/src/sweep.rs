@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use zaqar_core::{GcReport, Incarnation, Result, Timestamp};
 
 use crate::codec::moment;
-use crate::identity::{Plane, incarnation_of};
+use crate::identity::{AT_ONCE, Plane, incarnation_of};
 use crate::keys::Place;
 use crate::registry::{BUCKET_DUE, SWEEP};
 use crate::store::{Call, Caller, Store};
@@ -17,8 +17,6 @@ const OPERATION: &str = "sweep";
 const STEPS_MAX: usize = 200;
 /// Queues of a bucket that are looked at in one sweep.
 const QUEUES_MAX: u32 = 1_000;
-/// Buckets that are asked at the same time.
-const AT_ONCE: usize = 64;
 
 /// A question to a bucket's index.
 #[derive(Debug, Clone)]

@@ -13,23 +13,55 @@ use zaqar_testbed::{Options, Service};
 
 zaqar_conformance::backend_control!(Private, zaqar_testbed);
 
+/// A deployment, and how the driver is told to use it.
+#[derive(Clone, Copy)]
+struct Deployment {
+    service: Service,
+    mode: &'static str,
+    /// Added to the URI.
+    parameters: &'static str,
+    /// Given to the servers.
+    arguments: &'static [&'static str],
+    unreliable: bool,
+}
+
+const SERVER: Deployment = Deployment {
+    service: Service::Redis,
+    mode: "server",
+    parameters: "",
+    arguments: &[],
+    unreliable: false,
+};
+
+const CLUSTER: Deployment =
+    Deployment { service: Service::RedisCluster, mode: "cluster", ..SERVER };
+
+/// Every replica that could be promoted has what was acknowledged.
+const SENTINEL: Deployment = Deployment {
+    service: Service::RedisSentinel,
+    mode: "sentinel",
+    parameters: "&wait_replicas=1",
+    ..SERVER
+};
+
+const FORGETFUL: Deployment = Deployment {
+    mode: "forgetful",
+    arguments: &["--appendonly", "no"],
+    unreliable: true,
+    ..SERVER
+};
+
 fn main() -> ExitCode {
     Faults::new(zaqar_conformance::binary!())
-        .on("redis", || start(Service::Redis, "server", Options::new(), false))
-        .on("redis-cluster", || start(Service::RedisCluster, "cluster", Options::new(), false))
-        .catches("a_server_without_append_only_file", SIGKILL, "lost", || {
-            let forgetful = Options::new().arguments(["--appendonly", "no"]);
-            start(Service::Redis, "forgetful", forgetful, true)
-        })
+        .on("redis", || start(SERVER))
+        .on("redis-cluster", || start(CLUSTER))
+        .fails_over("redis-sentinel", || start(SENTINEL))
+        .catches("a_server_without_append_only_file", SIGKILL, "lost", || start(FORGETFUL))
         .run()
 }
 
-fn start(
-    service: Service,
-    mode: &'static str,
-    options: Options,
-    unreliable: bool,
-) -> anyhow::Result<Availability> {
+fn start(deployment: Deployment) -> anyhow::Result<Availability> {
+    let Deployment { service, mode, parameters, arguments, unreliable } = deployment;
     let subject = Subject {
         driver: "redis".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -37,10 +69,11 @@ fn start(
         mode: mode.into(),
     };
     let open = move |uri: String, ns: Namespace, clock: Arc<dyn Clock>| async move {
-        let uri = format!("{uri}?prefix={ns}");
+        let uri = format!("{uri}?prefix={ns}{parameters}");
         let options = OpenOptions::new(clock).unreliable(unreliable);
         let drivers = zaqar_storage_redis::open(&uri, options).await?;
         Ok(Drivers { control: drivers.control, data: drivers.data })
     };
+    let options = Options::new().arguments(arguments.iter().copied());
     Private::harness(subject, service, options, open)
 }

@@ -202,6 +202,8 @@ async fn a_cut_connection_leaves_a_post_in_doubt_and_sends_nothing_twice() -> an
     let uri = backend.uri_through(&proxy).expect("one server is reached through a proxy");
     let drivers = open(&uri).await?;
     let queue = queue(&drivers, "q").await?;
+    // The server knows the script from here on: a request that loads one stores nothing yet.
+    post(&drivers, &queue, 1).await??;
     for (cut, stored) in [(Cut::BeforeReply, 3), (Cut::MidRequest { bytes: 40 }, 0)] {
         let before = total(&drivers, &queue).await?;
         proxy.arm(cut);
@@ -355,5 +357,13 @@ async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<(
     let error = post(&drivers, &queue, 1).await?.expect_err("the store is closed");
     assert_eq!(error.effect(), Effect::None);
     assert_eq!(total(&open(&backend.uri()).await?, &queue).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_where_tls_is_asked_for() -> anyhow::Result<()> {
+    let backend = server(&[])?;
+    let refused = open(&backend.uri().replace("redis://", "rediss://")).await;
+    assert!(matches!(refused, Err(OpenError::Backend { .. })), "{refused:?}");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Queue and topic records.
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use zaqar_core::{
     Created, Error, Incarnation, JsonObject, ListQueues, Page, PageLimit, ProjectId,
     QueueController, QueueKey, QueueKind, QueueName, QueueRecord, QueueRef, QueueState, Result,
@@ -8,7 +9,7 @@ use zaqar_core::{
 
 use crate::codec::{NUMBER_MAX, Reply};
 use crate::driver::RedisControl;
-use crate::identity::Plane;
+use crate::identity::{AT_ONCE, Plane};
 use crate::keys::{Place, kind_code, sortable, split_sortable};
 use crate::registry::{
     INCARNATION_ALLOCATE, QUEUE_COUNT, QUEUE_DELETING, QUEUE_FIND, QUEUE_INSERT, QUEUE_LIST,
@@ -83,6 +84,22 @@ impl RedisControl {
         let project = Some(&queue.key.project);
         let place = place_of(&queue.key);
         self.change(operation, script, place, project, arguments).await?.plain().map(drop)
+    }
+
+    /// What is being deleted in one bucket.
+    async fn deleting_in(&self, bucket: u16, limit: PageLimit) -> Result<Vec<QueueKey>> {
+        let arguments = |command: &mut redis::Cmd| {
+            command.arg(limit.get());
+        };
+        let place = Place::control_bucket(bucket);
+        let answer = self.look("queue_list_deleting", &QUEUE_DELETING, place, arguments).await?;
+        let mut reply = answer.plain()?;
+        let mut keys = Vec::new();
+        while !reply.is_empty() {
+            let member = reply.bytes("queue record")?;
+            keys.push(key_of(&member).ok_or_else(|| reply.damaged("queue record"))?);
+        }
+        Ok(keys)
     }
 
     /// One step of a listing: records after a name, whatever their metadata.
@@ -228,24 +245,13 @@ impl QueueController for RedisControl {
     }
 
     async fn queue_list_deleting(&self, limit: PageLimit) -> Result<Vec<QueueRecord>> {
-        let operation = "queue_list_deleting";
+        let buckets = self.store.buckets(Plane::Control).await?;
+        let asked = stream::iter(buckets).map(|bucket| self.deleting_in(bucket, limit));
+        let keys: Vec<Vec<QueueKey>> = asked.buffered(AT_ONCE).try_collect().await?;
         let mut found = Vec::new();
-        for bucket in self.store.buckets(Plane::Control).await? {
-            let arguments = |command: &mut redis::Cmd| {
-                command.arg(limit.get());
-            };
-            let place = Place::control_bucket(bucket);
-            let mut reply =
-                self.look(operation, &QUEUE_DELETING, place, arguments).await?.plain()?;
-            while !reply.is_empty() {
-                let member = reply.bytes("queue record")?;
-                let key = key_of(&member).ok_or_else(|| reply.damaged("queue record"))?;
-                let record = self.queue_find(&key).await?;
-                found.extend(record.filter(|record| record.state == QueueState::Deleting));
-                if found.len() >= limit.as_usize() {
-                    return Ok(found);
-                }
-            }
+        for key in keys.into_iter().flatten().take(limit.as_usize()) {
+            let record = self.queue_find(&key).await?;
+            found.extend(record.filter(|record| record.state == QueueState::Deleting));
         }
         Ok(found)
     }

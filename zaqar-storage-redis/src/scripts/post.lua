@@ -19,34 +19,45 @@ end
 local n, first = #ARGV - 7, h.next
 if first + n > tonumber(ARGV[4]) then return {4} end
 
-local rows, free, ends, wait, late = {}, {}, {}, {}, {}
-local soonest = math.huge
+local rows, places, ends, soonest = {}, {}, {}, math.huge
+local free, wait, late = places, nil, nil
+local life, life_text = nil, nil
 for i = 1, n do
-  local record = ARGV[7 + i]
+  local record, even = ARGV[7 + i], 2 * i
   local expires, avail = struct.unpack('>dd', record)
   local seq = string.format('%.0f', first + i - 1)
-  rows[2 * i - 1] = seq
-  rows[2 * i] = record
-  ends[2 * i - 1] = expires
-  ends[2 * i] = seq
-  soonest = math.min(soonest, expires)
-  local index = free
-  if avail > 0 then
-    index = wait
-    late[#late + 1] = avail
-    late[#late + 1] = seq
-    soonest = math.min(soonest, avail)
+  if expires ~= life then
+    life, life_text = expires, string.format('%.0f', expires)
+    if expires < soonest then soonest = expires end
   end
-  index[#index + 1] = seq
-  index[#index + 1] = seq
+  rows[even - 1], rows[even] = seq, record
+  ends[even - 1], ends[even] = life_text, seq
+  places[even - 1], places[even] = seq, seq
+  if avail > 0 then
+    late = late or {}
+    late[#late + 1], late[#late + 2] = avail, seq
+    if avail < soonest then soonest = avail end
+  end
+end
+if late then
+  -- Rare: tell apart what is delayed.
+  local delays = {}
+  for i = 2, #late, 2 do delays[late[i]] = true end
+  free, wait = {}, {}
+  for i = 1, 2 * n, 2 do
+    local index = delays[places[i]] and wait or free
+    index[#index + 1], index[#index + 2] = places[i], places[i]
+  end
 end
 
 -- The first write is one that a full server refuses; after it nothing can fail.
 call_all('HSET', messages, rows)
 call_all('ZADD', expiring, ends)
 call_all('ZADD', claimable, free)
-call_all('ZADD', hidden, wait)
-call_all('ZADD', delayed, late)
+if late then
+  call_all('ZADD', hidden, wait)
+  call_all('ZADD', delayed, late)
+end
 if soonest < h.due then
   call('HSET', head, 'next', first + n, 'due', soonest)
   call('ZADD', sweep_due, soonest, ARGV[3])
