@@ -1,12 +1,14 @@
 //! A fair gate: so many operations at a time, one of each project in turn.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 use zaqar_core::{Error, ProjectId, Result};
 
 use crate::answer::{closed, lost};
+use crate::detach::Detach;
 
 /// Whose operation it is; `None` is housekeeping, which waits like one more project.
 pub type Party = Option<ProjectId>;
@@ -111,12 +113,12 @@ impl Gate {
         turn.await.ok()
     }
 
-    /// Waits for a place, then does `work` in a task of its own, which finishes whether or not its
-    /// caller still waits. A caller that left before its turn has its work dropped, not begun.
+    /// Waits for a place, then does `work`, which is finished whether or not its caller still waits:
+    /// if the caller leaves in the middle, a task of its own goes on with it. A caller that left
+    /// before its turn has its work dropped, not begun.
     ///
     /// # Errors
-    /// As [`Self::enter`], and whatever `work` answers; `Backend`, effect `Unknown`, if the task
-    /// ended without an answer.
+    /// As [`Self::enter`], and whatever `work` answers; `Backend`, effect `Unknown`, if it panicked.
     pub async fn run<T, F>(
         self: &Arc<Self>,
         party: &Party,
@@ -127,13 +129,7 @@ impl Gate {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let permit = self.enter(party, operation).await?;
-        let task = tokio::spawn(async move {
-            let answer = work.await;
-            drop(permit);
-            answer
-        });
-        task.await.unwrap_or_else(|_| Err(lost(operation)))
+        self.run_heard(party, operation, work, |_| std::future::ready(())).await
     }
 
     /// As [`Self::run`]; what was done for a caller that left meanwhile is handed to `unheard`,
@@ -154,14 +150,18 @@ impl Gate {
         U: Future<Output = ()> + Send + 'static,
     {
         let permit = self.enter(party, operation).await?;
-        let (reply, answer) = oneshot::channel();
-        drop(tokio::spawn(async move {
-            if let Err(Ok(done)) = reply.send(work.await) {
+        let kept = async move { (work.await, permit) };
+        let leave = move |kept: Pin<Box<_>>| async move {
+            let (answer, permit): (Result<T>, Permit) = kept.await;
+            if let Ok(done) = answer {
                 unheard(done).await;
             }
             drop(permit);
-        }));
-        answer.await.unwrap_or_else(|_| Err(lost(operation)))
+        };
+        match Detach::new(kept, leave).await {
+            Some((answer, _)) => answer,
+            None => Err(lost(operation)),
+        }
     }
 
     /// Lets nobody else in, and waits until everybody who was accepted has left.
@@ -296,6 +296,20 @@ mod tests {
         assert!(caller.await.unwrap_err().is_cancelled());
         go.send(()).unwrap();
         assert_eq!(unheard.await.unwrap(), 7);
+        gate.close().await;
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_answered_and_frees_its_place() {
+        let gate = Gate::new(1, 1);
+        let work = async {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                panic!("planted");
+            }
+            Ok(())
+        };
+        let error = gate.run(&None, "test", work).await.unwrap_err();
+        assert_eq!(error.effect(), zaqar_core::Effect::Unknown);
         gate.close().await;
     }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod detach;
 mod gate;
 mod lanes;
 mod limits;
