@@ -1,5 +1,6 @@
 //! A whole backend: the servers of one service, formed into what the service is.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -165,27 +166,35 @@ impl Backend {
         uri.unwrap_or_default()
     }
 
-    /// Where clients find it that go through a proxy before its first server; `None`: they would
-    /// learn of the servers' own addresses and go there.
-    #[must_use]
-    pub fn uri_through(&self, proxy: &Proxy) -> Option<String> {
-        let place = Place { folder: PathBuf::new(), port: proxy.address().port() };
-        match self.service {
-            Service::Postgres => Some(postgres::uri(&place)),
-            Service::Mysql => Some(mariadb::uri(&place)),
-            Service::Redis => Some(redis::uri(&place)),
-            Service::Mongo => Some(mongod::direct_uri(&place)),
-            Service::RedisCluster | Service::RedisSentinel | Service::MongoSet => None,
-        }
-    }
-
-    /// A proxy before its first server.
+    /// A proxy before its servers; the nodes of a cluster send clients there from now on.
     ///
     /// # Errors
-    /// If there is no free port.
+    /// If there is no free port, or the cluster does not take to it.
     pub fn proxy(&self) -> Result<Proxy> {
-        let server = self.servers.first().context("a backend without servers")?;
-        Proxy::start(server.place().address())
+        let places = self.places();
+        let servers: Vec<_> = places.iter().map(|place| place.address()).collect();
+        let proxy = Proxy::start(&servers)?;
+        if self.service == Service::RedisCluster {
+            redis::announce(&places, proxy.addresses())?;
+        }
+        Ok(proxy)
+    }
+
+    /// Where clients find it that go through its proxy; `None`: they would learn of the servers' own
+    /// addresses and go there.
+    #[must_use]
+    pub fn uri_through(&self, proxy: &Proxy) -> Option<String> {
+        let seen = |address: &SocketAddr| Place { folder: PathBuf::new(), port: address.port() };
+        let seen: Vec<Place> = proxy.addresses().iter().map(seen).collect();
+        let first = seen.first()?;
+        match self.service {
+            Service::Postgres => Some(postgres::uri(first)),
+            Service::Mysql => Some(mariadb::uri(first)),
+            Service::Redis => Some(redis::uri(first)),
+            Service::RedisCluster => Some(redis::cluster_uri(&seen.iter().collect::<Vec<_>>())),
+            Service::Mongo => Some(mongod::direct_uri(first)),
+            Service::RedisSentinel | Service::MongoSet => None,
+        }
     }
 
     /// Its ports, one for each server.

@@ -39,16 +39,15 @@ pub struct Fired {
     pub delayed: u64,
 }
 
-/// A proxy on a port of its own; ends when dropped.
+/// A proxy with a port of its own for each server; ends when dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    upstream: SocketAddr,
     state: Mutex<State>,
     /// Woken when the black hole closes.
     changed: Condvar,
@@ -105,35 +104,25 @@ impl Shared {
 }
 
 impl Proxy {
-    /// Starts a proxy before `upstream`, which need not be there yet.
+    /// Starts a proxy before servers, which need not be there yet.
     ///
     /// # Errors
     /// If there is no free port.
-    pub fn start(upstream: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("there is no free port")?;
-        let address = listener.local_addr().context("the proxy's address")?;
-        let shared =
-            Arc::new(Shared { upstream, state: Mutex::default(), changed: Condvar::new() });
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                if accepting.state().ended {
-                    return;
-                }
-                let shared = Arc::clone(&accepting);
-                // A client whose server cannot be reached sees its connection close.
-                if let Ok(client) = client {
-                    thread::spawn(move || serve(&shared, client).ok());
-                }
-            }
-        });
-        Ok(Self { address, shared })
+    pub fn start(upstreams: &[SocketAddr]) -> Result<Self> {
+        let mut proxy = Self { addresses: Vec::new(), shared: Arc::default() };
+        for upstream in upstreams {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).context("there is no free port")?;
+            proxy.addresses.push(listener.local_addr().context("the proxy's address")?);
+            let (shared, upstream) = (Arc::clone(&proxy.shared), *upstream);
+            thread::spawn(move || accept(&shared, &listener, upstream));
+        }
+        Ok(proxy)
     }
 
-    /// Where clients connect to.
+    /// Where clients connect to, in the order of the servers.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Cuts, in this way, the next connection on which a client sends something; only that one.
@@ -192,13 +181,29 @@ impl Drop for Proxy {
         self.shared.state().ended = true;
         self.shared.changed.notify_all();
         self.cut_all();
-        // Wakes the thread that accepts; one that cannot be woken has no socket any more.
-        TcpStream::connect_timeout(&self.address, CONNECT_LIMIT).ok();
+        for address in &self.addresses {
+            // Wakes the thread that accepts; one that cannot be woken has no socket any more.
+            TcpStream::connect_timeout(address, CONNECT_LIMIT).ok();
+        }
     }
 }
 
-fn serve(shared: &Arc<Shared>, client: TcpStream) -> std::io::Result<()> {
-    let server = TcpStream::connect_timeout(&shared.upstream, CONNECT_LIMIT)?;
+/// Takes clients in, until the proxy ends.
+fn accept(shared: &Arc<Shared>, listener: &TcpListener, upstream: SocketAddr) {
+    for client in listener.incoming() {
+        if shared.state().ended {
+            return;
+        }
+        let shared = Arc::clone(shared);
+        // A client whose server cannot be reached sees its connection close.
+        if let Ok(client) = client {
+            thread::spawn(move || serve(&shared, client, upstream).ok());
+        }
+    }
+}
+
+fn serve(shared: &Arc<Shared>, client: TcpStream, upstream: SocketAddr) -> std::io::Result<()> {
+    let server = TcpStream::connect_timeout(&upstream, CONNECT_LIMIT)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let connection = Arc::new(Connection { client, server, doom: Mutex::new(None) });
@@ -308,7 +313,7 @@ mod tests {
     }
 
     fn connect(proxy: &Proxy) -> TcpStream {
-        let stream = TcpStream::connect(proxy.address()).unwrap();
+        let stream = TcpStream::connect(proxy.addresses()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }
@@ -324,7 +329,7 @@ mod tests {
     #[test]
     fn what_is_sent_comes_out_at_the_other_end() {
         let (upstream, _received) = echo();
-        let proxy = Proxy::start(upstream).unwrap();
+        let proxy = Proxy::start(&[upstream]).unwrap();
         let mut stream = connect(&proxy);
         assert_eq!(ask(&mut stream, b"one"), b"one");
         assert_eq!(ask(&mut stream, b"two"), b"two");
@@ -334,7 +339,7 @@ mod tests {
     #[test]
     fn a_request_is_cut_after_exactly_the_bytes_asked_for() {
         let (upstream, received) = echo();
-        let proxy = Proxy::start(upstream).unwrap();
+        let proxy = Proxy::start(&[upstream]).unwrap();
         let mut stream = connect(&proxy);
         proxy.arm(Cut::MidRequest { bytes: 3 });
         stream.write_all(b"request").unwrap();
@@ -347,7 +352,7 @@ mod tests {
     #[test]
     fn a_request_is_carried_out_whose_answer_is_cut_off() {
         let (upstream, received) = echo();
-        let proxy = Proxy::start(upstream).unwrap();
+        let proxy = Proxy::start(&[upstream]).unwrap();
         let mut stream = connect(&proxy);
         proxy.arm(Cut::BeforeReply);
         assert_eq!(ask(&mut stream, b"request"), b"");
@@ -358,7 +363,7 @@ mod tests {
     #[test]
     fn all_connections_are_cut_at_once() {
         let (upstream, received) = echo();
-        let proxy = Proxy::start(upstream).unwrap();
+        let proxy = Proxy::start(&[upstream]).unwrap();
         let mut streams = [connect(&proxy), connect(&proxy)];
         for stream in &mut streams {
             assert_eq!(ask(stream, b"x"), b"x");
@@ -374,7 +379,7 @@ mod tests {
     #[test]
     fn what_a_black_hole_held_arrives_when_it_closes() {
         let (upstream, _received) = echo();
-        let proxy = Proxy::start(upstream).unwrap();
+        let proxy = Proxy::start(&[upstream]).unwrap();
         let mut stream = connect(&proxy);
         proxy.black_hole(true);
         stream.write_all(b"late").unwrap();
@@ -393,16 +398,28 @@ mod tests {
     #[test]
     fn a_delayed_answer_is_counted_and_arrives() {
         let (upstream, _received) = echo();
-        let proxy = Proxy::start(upstream).unwrap();
+        let proxy = Proxy::start(&[upstream]).unwrap();
         proxy.delay(Duration::from_millis(1));
         assert_eq!(ask(&mut connect(&proxy), b"x"), b"x");
         assert_eq!(proxy.fired().delayed, 1);
     }
 
     #[test]
+    fn each_server_has_a_port_of_its_own() {
+        let (servers, received): (Vec<_>, Vec<_>) = [echo(), echo()].into_iter().unzip();
+        let proxy = Proxy::start(&servers).unwrap();
+        for (address, received) in proxy.addresses().iter().zip(&received) {
+            let mut stream = TcpStream::connect(address).unwrap();
+            assert_eq!(ask(&mut stream, b"here"), b"here");
+            drop(stream);
+            assert_eq!(received.recv().unwrap(), b"here");
+        }
+    }
+
+    #[test]
     fn a_server_that_is_not_there_closes_the_connection() {
         let gone = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-        let proxy = Proxy::start(gone).unwrap();
+        let proxy = Proxy::start(&[gone]).unwrap();
         assert_eq!(connect(&proxy).read(&mut [0; 1]).unwrap_or_default(), 0);
     }
 }

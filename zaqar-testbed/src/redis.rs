@@ -6,14 +6,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::install::programs;
+use crate::process::wait_until;
 use crate::server::{self, Kind, PROBE_LIMIT, Place};
 
 /// The name that the Sentinel knows the primary by.
 const PRIMARY: &str = "zaqar";
+
+/// How long the nodes of a cluster may take to learn each other's ports.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a server is within its deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +115,24 @@ pub(crate) fn cluster_is_ready(places: &[&Place]) -> bool {
     places.iter().all(|place| {
         ask(place.address(), "CLUSTER INFO").is_ok_and(|info| info.contains("cluster_state:ok"))
     })
+}
+
+/// Has the nodes of a cluster tell clients the ports of `addresses` instead of their own, now and
+/// after each restart.
+pub(crate) fn announce(places: &[&Place], addresses: &[SocketAddr]) -> Result<()> {
+    for (place, address) in places.iter().zip(addresses) {
+        let port = address.port();
+        ask(place.address(), &format!("CONFIG SET cluster-announce-port {port}"))?;
+        ask(place.address(), "CONFIG REWRITE")?;
+    }
+    let told = |place: &Place| {
+        let slots = ask(place.address(), "CLUSTER SLOTS").unwrap_or_default();
+        let port = |address: &SocketAddr| format!("{}\n", address.port());
+        addresses.iter().all(|address| slots.contains(&port(address)))
+    };
+    let all = || places.iter().all(|place| told(place));
+    ensure!(wait_until(ANNOUNCE_LIMIT, all), "the cluster does not announce the proxy");
+    Ok(())
 }
 
 /// Whether the Sentinel knows a primary that takes writes because a replica follows it.

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         let name = format!("another_server_takes_over::{}", service.name());
         trials.push(Trial::ignorable_test(name, move || with(service, is_taken_over)));
     }
+    let name = "a_cluster_sends_clients_to_its_proxy_after_a_restart_too";
+    let test = move || with(Service::RedisCluster, announces);
+    trials.push(Trial::ignorable_test(name, test));
     for (name, test) in [
         ("a_backend_ends_with_the_process_that_started_it", ends_with_us as fn(Service) -> Ended),
         ("shared_servers_outlive_who_started_them_and_are_mended", are_shared),
@@ -74,6 +77,26 @@ fn is_taken_over(service: Service) -> Ended {
     let after = backend.primary();
     expect(before.is_some() && after.is_some() && before != after, "nobody took over")?;
     backend.stop().map_err(Failed::from)
+}
+
+fn announces(service: Service) -> Ended {
+    let mut backend = Backend::start(service, Options::new())?;
+    let proxy = backend.proxy()?;
+    for _ in 0..2 {
+        for port in backend.ports() {
+            let slots = Command::new("redis-cli")
+                .args(["-p", &port.to_string(), "CLUSTER", "SLOTS"])
+                .output()?;
+            let slots = String::from_utf8(slots.stdout)?;
+            let tells = |port: u16| slots.lines().any(|line| line == port.to_string());
+            let through = proxy.addresses().iter().all(|address| tells(address.port()));
+            expect(through, "a node does not send its clients to the proxy")?;
+            expect(!backend.ports().into_iter().any(tells), "a node tells its own port")?;
+        }
+        backend.kill()?;
+        backend.restart()?;
+    }
+    Ok(())
 }
 
 fn ends_with_us(_redis: Service) -> Ended {
