@@ -108,6 +108,11 @@ fn retry_of(error: &sqlx::Error) -> Retry {
         // The stream is out of step; the next connection is not.
         sqlx::Error::Protocol(_) => Retry::Later,
         sqlx::Error::PoolClosed => Retry::AfterReopen,
+        // No session could be had: for the reason inside, or because the server's settings would
+        // not keep what it is given, which an operator can mend.
+        sqlx::Error::Configuration(source) => {
+            source.downcast_ref::<sqlx::Error>().map_or(Retry::Later, retry_of)
+        }
         _ => Retry::Never,
     }
 }
@@ -167,6 +172,9 @@ mod tests {
         assert!(!is_definite(&broken) && is_about_the_server(&broken));
         let error = failed("post", broken);
         assert_eq!((error.effect(), error.retry()), (Effect::Unknown, Retry::Later));
+        let unreachable = sqlx::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let error = failed("post", sqlx::Error::Configuration(Box::new(unreachable)));
+        assert_eq!((error.effect(), error.retry()), (Effect::None, Retry::Later));
         let error = failed("post", sqlx::Error::PoolClosed);
         assert_eq!((error.effect(), error.retry()), (Effect::None, Retry::AfterReopen));
     }

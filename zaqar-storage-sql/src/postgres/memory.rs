@@ -13,6 +13,9 @@ use zaqar_core::QueueRef;
 const QUEUES_MAX: usize = 100_000;
 /// How long a floor is trusted: a claim that was rolled back beneath it is met after that.
 const FLOOR_MAX: Duration = Duration::from_secs(1);
+/// What the clocks of two web heads may differ by, in milliseconds; what is beyond it is met by the
+/// look from the beginning.
+const CLOCKS_APART_MAX_MS: i64 = 60_000;
 
 /// Where the claims of a queue start.
 ///
@@ -39,6 +42,7 @@ impl Floor {
 pub(crate) struct Memory {
     numbers: RwLock<HashMap<QueueRef, i64>>,
     floors: RwLock<HashMap<i64, (Floor, Instant)>>,
+    clear: RwLock<HashMap<i64, (i64, Instant)>>,
     subscribed: RwLock<HashSet<i64>>,
 }
 
@@ -81,6 +85,31 @@ impl Memory {
         floors.insert(number, (Floor { row, ..floor }, since));
     }
 
+    /// A moment up to which nothing of that queue is due; 0: look from the beginning.
+    ///
+    /// Leases and lives that ended long ago leave dead entries too, at the low end of their indexes.
+    /// What becomes due ends after the present moment of some web head's clock, so a look need not
+    /// start before the last one that found nothing, less what clocks may differ by.
+    pub(crate) fn clear(&self, number: i64) -> i64 {
+        let clear = self.clear.read().unwrap_or_else(PoisonError::into_inner);
+        match clear.get(&number) {
+            Some((moment, since)) if since.elapsed() < FLOOR_MAX => *moment,
+            _ => 0,
+        }
+    }
+
+    /// A look that started at `start` found nothing due at `now`. Its age counts from the last look
+    /// that started at the beginning.
+    pub(crate) fn keep_clear(&self, number: i64, start: i64, now: i64) {
+        let mut clear = self.clear.write().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut clear);
+        let since = match clear.get(&number) {
+            Some((_, since)) if start > 0 => *since,
+            _ => Instant::now(),
+        };
+        clear.insert(number, ((now - CLOCKS_APART_MAX_MS).max(0), since));
+    }
+
     /// Whether somebody subscribed to that queue when this process last looked.
     pub(crate) fn is_subscribed(&self, number: i64) -> bool {
         self.subscribed.read().unwrap_or_else(PoisonError::into_inner).contains(&number)
@@ -119,5 +148,15 @@ mod tests {
         memory.raise_floor(1, Floor::NONE, Floor { row: 2, releases: 4 });
         memory.raise_floor(1, Floor::NONE, Floor { row: 20, releases: 3 });
         assert_eq!(memory.floor(1), Floor { row: 2, releases: 4 });
+    }
+
+    #[test]
+    fn a_look_for_what_is_due_starts_a_little_before_the_last_one() {
+        let memory = Memory::default();
+        assert_eq!(memory.clear(1), 0);
+        memory.keep_clear(1, 0, 100_000);
+        assert_eq!((memory.clear(1), memory.clear(2)), (40_000, 0));
+        memory.keep_clear(2, 0, 10);
+        assert_eq!(memory.clear(2), 0);
     }
 }

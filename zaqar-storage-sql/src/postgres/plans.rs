@@ -20,17 +20,17 @@ const SCHEMA: &str = "zaqar_test_plans";
 const STATEMENTS: &[(&str, &str, &[&str])] = &[
     (
         takes::CLAIM,
-        r"1, 5, 10, false, 0, -1, 99, '\x01', 60, 6, 60, 6, 1",
+        r"1, 5, 10, false, 0, -1, 99, 0, '\x01', 60, 6, 60, 6, 1",
         &["claimable", "messages_pkey", "maturing", "expiring"],
     ),
     (
         takes::CLAIM_OR_PARK,
-        r"1, 5, 10, false, 0, -1, 99, '\x01', 60, 6, 60, 6, 1, 3, 't', 6, 99",
+        r"1, 5, 10, false, 0, -1, 99, 0, '\x01', 60, 6, 60, 6, 1, 3, 't', 6, 99",
         &["claimable", "messages_pkey", "maturing", "expiring"],
     ),
     (
         takes::POP,
-        "1, 5, 10, false, 0, -1, 99",
+        "1, 5, 10, false, 0, -1, 99, 0",
         &["claimable", "messages_pkey", "maturing", "expiring"],
     ),
     (

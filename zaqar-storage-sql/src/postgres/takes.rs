@@ -31,12 +31,15 @@ pub(crate) const POP_OPERATION: &str = "message_pop";
 /// Steps over what is due before a claim answers with nothing.
 const STEPS_MAX: usize = 1_000;
 
-/// Something of this queue, `$1`, is due at `$2`. The literal comparisons show the planner that the
-/// partial indexes apply.
+/// Something of this queue, `$1`, is due at `$2`, and was not at moment `$8` (see
+/// [`super::memory::Memory::clear`]). The literal comparisons show the planner that the partial
+/// indexes apply.
 macro_rules! due {
     () => {
-        "(EXISTS (SELECT 1 FROM messages WHERE queue = $1 AND avail > 0 AND avail <= $2) \
-          OR EXISTS (SELECT 1 FROM messages WHERE queue = $1 AND expires > 0 AND expires <= $2))"
+        "(EXISTS (SELECT 1 FROM messages \
+            WHERE queue = $1 AND avail > 0 AND avail > $8 AND avail <= $2) \
+          OR EXISTS (SELECT 1 FROM messages \
+            WHERE queue = $1 AND expires > 0 AND expires > $8 AND expires <= $2))"
     };
 }
 
@@ -68,20 +71,20 @@ macro_rules! claim {
     ($unless:literal, $parked:literal, $kept:literal, $count:literal, $add:literal) => {
         concat!(
             taken!(
-                ", EXISTS (SELECT 1 FROM claims AS c WHERE c.queue = $1 AND c.id = $8) AS known, \
-                 pg_try_advisory_xact_lock($13) AS alone",
+                ", EXISTS (SELECT 1 FROM claims AS c WHERE c.queue = $1 AND c.id = $9) AS known, \
+                 pg_try_advisory_xact_lock($14) AS alone",
                 concat!(" AND h.alone", $unless)
             ),
             $parked,
-            "held AS (UPDATE messages AS m SET avail = $9, claim = $8, claims = m.claims + 1, \
-                 ttl = CASE WHEN m.expires < $9 THEN $10 ELSE m.ttl END, \
-                 expires = CASE WHEN m.expires < $9 THEN $11 ELSE m.expires END \
+            "held AS (UPDATE messages AS m SET avail = $10, claim = $9, claims = m.claims + 1, \
+                 ttl = CASE WHEN m.expires < $10 THEN $11 ELSE m.ttl END, \
+                 expires = CASE WHEN m.expires < $10 THEN $12 ELSE m.expires END \
                FROM ",
             $kept,
             " AS k WHERE m.id = k.id \
                RETURNING m.id, m.ttl, m.posted, m.claims, m.claim, m.avail, m.origin), \
              made AS (INSERT INTO claims AS c (queue, id, ttl, started, ends, messages) \
-               SELECT $1, $8, $12, $2, $9, array_agg(k.id) FROM ",
+               SELECT $1, $9, $13, $2, $10, array_agg(k.id) FROM ",
             $kept,
             " AS k HAVING count(*) > 0",
             $add,
@@ -96,22 +99,22 @@ macro_rules! claim {
 }
 
 /// A claim that is there already takes nothing, and neither does one that is being made at this very
-/// moment: its name is locked (`$13`). Should two get past both all the same, they collide at the
+/// moment: its name is locked (`$14`). Should two get past both all the same, they collide at the
 /// claim's key, and the later one is undone.
 pub(crate) const CLAIM: &str = claim!(" AND NOT h.known", "", "taken", "0::bigint", "");
 
-/// `$14`: how often a message may be claimed; `$15`, `$16`: where it goes, for how long; `$17`: the
+/// `$15`: how often a message may be claimed; `$16`, `$17`: where it goes, for how long; `$18`: the
 /// end of time, for a parked message's life restarts when it arrives.
 macro_rules! claim_or_park {
     ($unless:literal, $add:literal) => {
         claim!(
             $unless,
-            "kept AS (SELECT id FROM taken WHERE claims < $14), \
-             over AS (SELECT id FROM taken WHERE claims >= $14), \
-             parked AS (UPDATE messages AS m SET avail = -2, claim = NULL, expires = $17 \
+            "kept AS (SELECT id FROM taken WHERE claims < $15), \
+             over AS (SELECT id FROM taken WHERE claims >= $15), \
+             parked AS (UPDATE messages AS m SET avail = -2, claim = NULL, expires = $18 \
                FROM over AS o WHERE m.id = o.id), \
              moving AS (INSERT INTO transfers (id, queue, target, ttl) \
-               SELECT o.id, $1, $15, $16 FROM over AS o), ",
+               SELECT o.id, $1, $16, $17 FROM over AS o), ",
             "kept",
             "(SELECT count(*) FROM over)",
             $add
@@ -160,6 +163,8 @@ struct Taking<'t> {
     regardless: bool,
     /// Where the walk starts.
     floor: Floor,
+    /// Nothing was due up to this moment.
+    clear: i64,
 }
 
 /// Claims messages.
@@ -243,7 +248,7 @@ impl<'t> Taking<'t> {
         let number = server.number(operation, queue).await?;
         let now = server.clock.now();
         let floor = Floor::NONE;
-        Ok(Self { server, queue, number, operation, now, regardless: false, floor })
+        Ok(Self { server, queue, number, operation, now, regardless: false, floor, clear: 0 })
     }
 
     fn bind(&self, statement: Statement, limit: usize) -> Statement {
@@ -255,6 +260,7 @@ impl<'t> Taking<'t> {
             .bind(self.floor.row)
             .bind(self.floor.releases)
             .bind(row_id_end(self.number))
+            .bind(self.clear)
     }
 
     /// Runs the statement, with as many steps over what is due as it takes to find something.
@@ -262,6 +268,7 @@ impl<'t> Taking<'t> {
         for _ in 0..STEPS_MAX {
             self.now = self.server.clock.now();
             self.floor = self.server.memory.floor(self.number);
+            self.clear = self.server.memory.clear(self.number);
             let ran = self.run_once(&make).await?;
             let took = !ran.messages.is_empty() || ran.parked > 0 || ran.known;
             if took || !ran.due {
@@ -304,10 +311,14 @@ impl<'t> Taking<'t> {
         if let Some(row) = last {
             self.server.memory.raise_floor(self.number, self.floor, Floor { row, releases });
         }
+        let due: bool = head.try_get(3)?;
+        if !due {
+            self.server.memory.keep_clear(self.number, self.clear, self.now.as_millis());
+        }
         Ok(Ran {
             messages,
             parked: crate::layout::count_of(head.try_get(6)?),
-            due: head.try_get(3)?,
+            due,
             known: head.try_get(4)?,
         })
     }
