@@ -24,13 +24,13 @@ pub(crate) fn moment(at: Timestamp) -> i64 {
     at.as_millis().min(NUMBER_MAX.cast_signed())
 }
 
-#[allow(clippy::cast_precision_loss)] // both are below 2^53
 fn double(number: i64) -> [u8; 8] {
+    // What is stored is below 2^53, so nothing is rounded.
     (number as f64).to_be_bytes()
 }
 
-#[allow(clippy::cast_possible_truncation)] // a float cast saturates, which is what is wanted
 fn integer(bytes: &[u8]) -> Option<i64> {
+    // The cast saturates: the end of a parked message's life is infinite.
     Some(f64::from_be_bytes(bytes.try_into().ok()?) as i64)
 }
 

@@ -32,8 +32,18 @@ impl Store {
         let _pass = self.gate.enter(OPERATION, None).await?;
         let mut health = Health::good(self.clock.now());
         for master in self.topology.masters() {
-            let findings = master.examine(&self.checks).await;
-            let findings = findings.map_err(|failure| failure.into_error(OPERATION, false))?;
+            let findings = match master.examine(&self.checks).await {
+                Ok(findings) => findings,
+                Err(failure) => {
+                    // A server that may lose data is not used: nothing more can be asked of it.
+                    let Some(text) = failure.unsafe_setting() else {
+                        return Err(failure.into_error(OPERATION, false));
+                    };
+                    health.safe = false;
+                    health.warnings.push(text);
+                    return Ok(health);
+                }
+            };
             if !findings.wrong.is_empty() {
                 health.safe = false;
             }

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use redis::{RedisError, ServerError, Value};
+use redis::{ErrorKind, RedisError, ServerError, Value};
 use zaqar_core::{Effect, Error, OpenError, Retry};
 
 /// What the failure of a request means.
@@ -96,6 +96,16 @@ impl Failure {
                 Some(_) => Self::Refused(text()),
                 None => Self::Broken(text()),
             },
+        }
+    }
+
+    /// The setting for which a server is not used (G15), if that is why nothing was sent.
+    pub(crate) fn unsafe_setting(&self) -> Option<String> {
+        match self {
+            Self::NotSent(error) if error.kind() == ErrorKind::Client => {
+                error.detail().map(str::to_owned)
+            }
+            _ => None,
         }
     }
 

@@ -19,6 +19,8 @@ use crate::store::{Call, endless, queue_text};
 
 /// Rows that one step of a listing examines: ten times K.
 const WINDOW: u32 = 10 * ROWS_PER_STEP_MAX;
+/// Bytes of records that one step of a listing reads, beyond one page.
+const BYTES_MAX: u32 = 4 << 20;
 /// What has matured must be released before the listing may go on.
 const UNSETTLED: i64 = 8;
 /// Steps of one listing.
@@ -70,7 +72,7 @@ impl RedisData {
                 command.arg(flag(*descending)).arg(flag(options.include_claimed));
                 command.arg(flag(options.include_delayed));
                 command.arg(options.hide_client.as_ref().map_or("", |client| client.as_str()));
-                command.arg(WINDOW);
+                command.arg(WINDOW).arg(BYTES_MAX);
             },
         };
         self.store.read(Some(&queue.key.project), call).await

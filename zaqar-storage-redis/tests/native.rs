@@ -115,6 +115,9 @@ async fn a_downgrade_under_way_is_seen_and_new_connections_are_refused() -> anyh
     }
     let error = refused.expect_err("the server is unsafe now");
     assert_eq!(error.effect(), Effect::None, "{error:?}");
+    let health = drivers.data.health().await?;
+    let named = health.warnings.iter().any(|text| text.contains("appendonly"));
+    assert!(!health.safe && named, "{health:?}");
     tell(&mut raw, "CONFIG SET appendonly yes").await?;
     post(&drivers, &queue, 1).await??;
     assert_eq!(total(&drivers, &queue).await?, 1);

@@ -33,10 +33,10 @@ fn read_record(reply: &mut Reply, key: QueueKey) -> Result<QueueRecord> {
     record(key, &bytes).ok_or_else(|| reply.damaged("queue record"))
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates; range is checked
 fn record(key: QueueKey, bytes: &[u8]) -> Option<QueueRecord> {
     let number = |at: usize| {
         let bytes = bytes.get(at..at + 8)?.try_into().ok()?;
+        // The cast saturates; what it yields is checked where it matters.
         Some(f64::from_be_bytes(bytes) as u64)
     };
     Some(QueueRecord {

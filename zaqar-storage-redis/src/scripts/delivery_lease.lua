@@ -76,8 +76,15 @@ for i = 1, #numbers do
       end
       local room = each - #retries_of / 3
       if room > 0 then
-        mine = call('ZRANGEBYSCORE', outbox_index, s[CURSOR], '+inf', 'LIMIT', 0, room)
-        for j = 1, #mine do need(mine[j]) end
+        -- No more entries than hold what may be handed out.
+        local ahead = call(
+          'ZRANGEBYSCORE', outbox_index, s[CURSOR], '+inf', 'WITHSCORES', 'LIMIT', 0, room)
+        for j = 1, #ahead, 2 do
+          if room <= 0 then break end
+          mine[#mine + 1] = ahead[j]
+          need(ahead[j])
+          room = room - (tonumber(ahead[j + 1]) - math.max(tonumber(ahead[j]), s[CURSOR]) + 1)
+        end
       end
       if #retries_of > 0 or #mine > 0 then
         deliveries = deliveries + 1

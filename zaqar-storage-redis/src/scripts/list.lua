@@ -1,7 +1,7 @@
 -- keys: head messages states claimable hidden leased delayed arrivals
 -- lib: head state walk
 -- ARGV: key, now, marker, limit, 1 if descending, 1 with claimed, 1 with delayed, client or '',
---   rows that one step may examine
+--   rows that one step may examine, bytes of records that it may read
 -- Answers: where to go on ('' at the end), then position, record and state of each message; 8: what
 -- has matured must be released first, lest it be stepped over.
 local h, refusal = find_head()
@@ -21,8 +21,9 @@ if string.sub(after, 1, 1) == 'f' then
 end
 
 local answer, found, examined, examined_max = {0, ''}, 0, 0, tonumber(ARGV[9])
+local bytes, bytes_max = 0, tonumber(ARGV[10])
 while found < limit do
-  if examined >= examined_max then
+  if examined >= examined_max or bytes >= bytes_max then
     answer[2] = after
     break
   end
@@ -34,7 +35,7 @@ while found < limit do
   local present = call('HMGET', states, unpack(places))
   for i = 1, #places do
     if found == limit then break end
-    after = places[i]
+    after, bytes = places[i], bytes + #records[i]
     local s = read_state(records[i], present[i])
     local claimed = s.flag == 2 or (s.flag == 1 and s.ends > now)
     local wanted = s.expires > now and (with_claimed or not claimed)

@@ -11,9 +11,10 @@ local answer = {
   call('ZCOUNT', leased, '(' .. ARGV[2], '+inf') + call('HLEN', transfers),
 }
 for _, start in ipairs({'0', ARGV[3]}) do
-  local after, descending, found = start, start ~= '0', nil
+  local after, descending, found, n = start, start ~= '0', nil, 1
   for _ = 1, 100 do
-    local places = walk(after, 100, descending, true)
+    local places = walk(after, n, descending, true)
+    n = 100
     if #places == 0 then break end
     after = places[#places]
     local records = call('HMGET', messages, unpack(places))

@@ -29,7 +29,8 @@ impl RedisHarness {
         // Tests' servers have no password; each is reached by itself to be wiped.
         let hosts = uri.split("://").nth(1).unwrap_or_default();
         let hosts = hosts.split(['/', '?']).next().unwrap_or_default();
-        let servers = hosts.split(',').map(|host| format!("redis://{host}/")).collect();
+        let scheme = if uri.starts_with("rediss") { "rediss" } else { "redis" };
+        let servers = hosts.split(',').map(|host| format!("{scheme}://{host}/")).collect();
         Self { uri, mode, servers }
     }
 
