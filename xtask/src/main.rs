@@ -4,11 +4,13 @@
 mod bench;
 mod build;
 mod clients;
+mod conformance;
 mod features;
 mod gate;
 mod licences;
 mod process;
 mod python;
+mod report_table;
 mod server;
 mod services;
 mod tidy;
@@ -37,6 +39,8 @@ enum Chore {
     Setup(python::SetupArgs),
     /// Start, stop or show the databases that tests share
     Services(services::ServicesArgs),
+    /// Run the conformance suite on the backends, as long as asked, and keep its reports
+    Conformance(conformance::ConformanceArgs),
     /// Build in release mode and measure the server beside the raw engine
     Bench(bench::BenchArgs),
 }
@@ -58,6 +62,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Tidy(args) => tidy::tidy(&workspace, &args),
         Chore::Setup(args) => python::setup(&workspace, &args),
         Chore::Services(args) => services::services(&workspace, &args),
+        Chore::Conformance(args) => conformance::conformance(&workspace, &args),
         Chore::Bench(args) => bench::bench(&workspace, &args),
     }
 }

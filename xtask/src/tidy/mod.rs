@@ -16,6 +16,7 @@ mod tree;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::report_table;
 use crate::workspace::Workspace;
 use tree::{Finding, Tree};
 
@@ -95,7 +96,8 @@ fn rule_names() -> Vec<&'static str> {
 
 /// The step of the test gate: the rules that are on.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    report(workspace, &RULES.iter().filter(|rule| rule.on).collect::<Vec<_>>())
+    report(workspace, &RULES.iter().filter(|rule| rule.on).collect::<Vec<_>>())?;
+    report_table::check(&workspace.root)
 }
 
 pub(crate) fn tidy(workspace: &Workspace, args: &TidyArgs) -> Result<()> {

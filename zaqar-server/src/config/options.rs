@@ -67,7 +67,8 @@ option_table! {
 
     /// Where messages and claims are kept.
     MessageStore message_store "drivers.message_store" {
-        /// The store's URI: `sqlite:///absolute/path/to/file.db`. Empty: the file `zaqar.db` in
+        /// The store's URI: `sqlite:///absolute/path/to/file.db`, or another backend's, if it is
+        /// part of the build (docs/backends.md). Empty: the file `zaqar.db` in
         /// `$XDG_DATA_HOME/zaqar`, else in `~/.local/share/zaqar`, else in `./zaqar-data`.
         uri: StoreUri = "";
     }
