@@ -119,7 +119,7 @@ async fn handles_that_open_a_fresh_schema_at_once_migrate_it_once() -> anyhow::R
 }
 
 #[tokio::test]
-async fn a_session_that_would_not_flush_is_refused() -> anyhow::Result<()> {
+async fn a_session_that_would_not_flush_or_not_write_is_refused() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_flush").await? else { return Ok(()) };
     let weak = place.uri("&options[synchronous_commit]=off");
     let refusal = open(&weak).await.err();
@@ -128,6 +128,12 @@ async fn a_session_that_would_not_flush_is_refused() -> anyhow::Result<()> {
     };
     assert!(setting.starts_with("synchronous_commit"), "{setting}");
     assert_eq!(value, "off (source client)");
+    let read_only = place.uri("&options[default_transaction_read_only]=on");
+    let refusal = open(&read_only).await.err();
+    let Some(OpenError::Unsafe { setting, .. }) = refusal else {
+        anyhow::bail!("opened, or refused for another reason: {refusal:?}");
+    };
+    assert_eq!(setting, "transaction_read_only");
     let drivers = zaqar_storage_sql::open(&weak, options().unreliable(true)).await?;
     let health = drivers.data.health().await?;
     assert!(!health.safe && !health.warnings.is_empty(), "{health:?}");

@@ -120,6 +120,9 @@ impl Memory {
             return;
         }
         let mut known = self.subscribed.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= QUEUES_MAX {
+            known.clear();
+        }
         if subscribed {
             known.insert(number);
         } else {

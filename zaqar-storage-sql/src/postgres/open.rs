@@ -26,7 +26,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     let config = PostgresConfig::parse(uri)?;
     let dial = PgDial { options: config.options.clone(), unreliable: options.unreliable };
     let (mut connection, level) = dial.first().await?;
-    refuse_standby(&mut connection, options.unreliable).await?;
+    refuse_read_only(&mut connection).await?;
     migrate(&mut connection, &config.schema).await?;
     count_opening(&mut connection, &config.schema).await?;
     let (findings, version) = examine(&mut connection, &config.schema).await?;
@@ -61,15 +61,19 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     })
 }
 
-/// A standby takes no migration either, so it is told apart before.
-async fn refuse_standby(connection: &mut PgConnection, unreliable: bool) -> Result<(), OpenError> {
-    let row = one(connection, "SELECT pg_is_in_recovery()".to_owned()).await?;
-    if row.try_get(0).map_err(open_failed)? && !unreliable {
-        return Err(OpenError::Unsafe {
-            setting: "pg_is_in_recovery".to_owned(),
-            value: "true".to_owned(),
-            safe: "false: the primary".to_owned(),
-        });
+/// A standby, or a server that takes no writes, takes no migration either: told apart before.
+async fn refuse_read_only(connection: &mut PgConnection) -> Result<(), OpenError> {
+    let select = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') <> 'off'";
+    let row = one(connection, select.to_owned()).await?;
+    let checks = [
+        ("pg_is_in_recovery", "true", "false: the primary"),
+        ("transaction_read_only", "on", "off"),
+    ];
+    for (column, (setting, value, safe)) in checks.into_iter().enumerate() {
+        if row.try_get(column).map_err(open_failed)? {
+            let (setting, value, safe) = (setting.to_owned(), value.to_owned(), safe.to_owned());
+            return Err(OpenError::Unsafe { setting, value, safe });
+        }
     }
     Ok(())
 }
