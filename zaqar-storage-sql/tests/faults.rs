@@ -8,20 +8,32 @@ use zaqar_conformance::fault::backend::SIGKILL;
 use zaqar_conformance::faults_main::Faults;
 use zaqar_conformance::{Availability, Drivers, Namespace, Subject};
 use zaqar_core::Clock;
-use zaqar_storage_sql::OpenOptions;
+use zaqar_storage_sql::{OpenOptions, SCHEMES};
 use zaqar_testbed::{Options, Service};
 
 zaqar_conformance::backend_control!(Private, zaqar_testbed);
 
+/// Writes what is committed at its leisure.
+const LAZY_INNODB: [&str; 2] =
+    ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-log-at-timeout=1000"];
+
 fn main() -> ExitCode {
-    Faults::new(zaqar_conformance::binary!())
+    let mut faults = Faults::new(zaqar_conformance::binary!())
         .on("postgres", || postgres(Options::new(), "", false))
-        .catches("commits_that_do_not_wait_for_the_disk", SIGKILL, "lost", || {
+        .catches("postgres_commits_that_do_not_wait_for_the_disk", SIGKILL, "lost", || {
             // Seldom written, what was committed still is in the memory of the server when it dies.
             let lazy = Options::new().arguments(["-c", "wal_writer_delay=10s"]);
             postgres(lazy, "&options[synchronous_commit]=off", true)
-        })
-        .run()
+        });
+    if SCHEMES.contains(&"mysql") {
+        faults = faults.on("mysql", || mysql(Options::new(), false)).catches(
+            "mysql_commits_that_do_not_wait_for_the_disk",
+            SIGKILL,
+            "lost",
+            || mysql(Options::new().arguments(LAZY_INNODB), true),
+        );
+    }
+    faults.run()
 }
 
 /// The driver on a server with these options, and with `parameters` added to its URI.
@@ -30,17 +42,34 @@ fn postgres(
     parameters: &'static str,
     unreliable: bool,
 ) -> anyhow::Result<Availability> {
-    let subject = Subject {
-        driver: "postgres".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        backend: "PostgreSQL".into(),
-        mode: "default".into(),
-    };
-    let open = move |uri: String, ns: Namespace, clock: Arc<dyn Clock>| async move {
-        let uri = format!("{uri}?schema={ns}{parameters}");
-        let options = OpenOptions::new(clock).unreliable(unreliable);
-        let drivers = zaqar_storage_sql::open(&uri, options).await?;
-        Ok(Drivers { control: drivers.control, data: drivers.data })
+    let subject = subject("postgres", "PostgreSQL");
+    let open = move |uri: String, ns: Namespace, clock| {
+        open(format!("{uri}?schema={ns}{parameters}"), clock, unreliable)
     };
     Private::harness(subject, Service::Postgres, options, open)
+}
+
+/// The driver on a server with these options, in a database for each namespace.
+fn mysql(options: Options, unreliable: bool) -> anyhow::Result<Availability> {
+    let subject = subject("mysql", "MariaDB");
+    let open = move |uri: String, ns: Namespace, clock| {
+        let server = uri.rsplit_once('/').map_or(uri.as_str(), |(server, _)| server);
+        open(format!("{server}/{ns}"), clock, unreliable)
+    };
+    Private::harness(subject, Service::Mysql, options, open)
+}
+
+fn subject(driver: &str, backend: &str) -> Subject {
+    Subject {
+        driver: driver.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        backend: backend.into(),
+        mode: "server".into(),
+    }
+}
+
+async fn open(uri: String, clock: Arc<dyn Clock>, unreliable: bool) -> anyhow::Result<Drivers> {
+    let options = OpenOptions::new(clock).unreliable(unreliable);
+    let drivers = zaqar_storage_sql::open(&uri, options).await?;
+    Ok(Drivers { control: drivers.control, data: drivers.data })
 }
