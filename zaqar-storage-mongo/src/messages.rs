@@ -1,0 +1,257 @@
+//! Messages: the controller. Writes go into their lanes, reads are here.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+use mongodb::bson::{Document, doc};
+use tokio::sync::oneshot;
+use zaqar_core::{
+    ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
+    MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueRef,
+    QueueStats, Result, Timestamp,
+};
+use zaqar_storage_lanes::Weight;
+
+use crate::driver::MongoData;
+use crate::error::{NativeResult, failed, vanished};
+use crate::moves::{InsertMoved, Purge};
+use crate::posts::Post;
+use crate::query::Query;
+use crate::removals::{Removal, Rule};
+use crate::rows::MessageRow;
+use crate::schema::DATA;
+use crate::stats;
+use crate::sweep;
+use crate::tables::{CLAIMABLE, PARKED, POSITION_MAX, message_key, queue_code};
+use crate::takes::Taker;
+
+const LIST: &str = "message_list";
+
+/// The filter of a listing from after a position on, and the index that holds all that it may show.
+fn listing(
+    q: i64,
+    after: i64,
+    options: &ListMessages,
+    now: Timestamp,
+) -> (Document, &'static str, Document) {
+    let now_ms = now.as_millis();
+    let mut filter = doc! { "q": q, "expires": { "$gt": now_ms } };
+    if let Some(client) = &options.hide_client {
+        filter.insert("client", doc! { "$ne": client.as_str() });
+    }
+    if !options.include_claimed && !options.include_delayed {
+        // What is claimed or delayed ahead is not in this walk.
+        filter.insert("avail", CLAIMABLE);
+        filter.insert("s", doc! { "$gt": after });
+        return (filter, "claimable", doc! { "s": 1 });
+    }
+    let low = message_key(q, after);
+    filter.insert("_id", doc! { "$gt": low, "$lte": message_key(q, POSITION_MAX) });
+    let mut hidden = Vec::new();
+    if !options.include_claimed {
+        hidden.push(doc! { "avail": PARKED });
+        hidden.push(doc! { "claim": { "$exists": true }, "avail": { "$gt": now_ms } });
+    }
+    if !options.include_delayed {
+        hidden.push(doc! { "claim": { "$exists": false }, "avail": { "$gt": now_ms } });
+    }
+    if !hidden.is_empty() {
+        filter.insert("$nor", hidden);
+    }
+    (filter, "_id_", doc! { "_id": 1 })
+}
+
+impl MongoData {
+    /// The position that a marker stands for: the queue's own place, or where a message moved in
+    /// stands.
+    async fn position_of_marker(&self, queue: &QueueRef, marker: MessageMarker) -> Result<i64> {
+        let id = MessageId::from(marker);
+        let found = self.handle.store.position_of(LIST, queue, id).await?;
+        // A place that no message can have lies behind the end; another incarnation's is no place.
+        let own = id.incarnation() == queue.incarnation;
+        Ok(found.unwrap_or(if own { POSITION_MAX } else { 0 }))
+    }
+
+    /// Reads messages of a queue, then its head; `None` if more was purged than was known, so that
+    /// the read is to be done anew.
+    async fn read(
+        &self,
+        operation: &'static str,
+        queue: &QueueRef,
+        query: Query,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Message>>> {
+        let store = &self.handle.store;
+        let known = store.bounds.purged(queue_code(queue.incarnation));
+        let rows: Vec<MessageRow> = store.find(operation, DATA, query).await?;
+        let head = store.head(operation, queue).await?;
+        if head.purged > known {
+            return Ok(None);
+        }
+        let shown = rows.into_iter().filter(|row| row.s > head.purged);
+        let messages: NativeResult<Vec<Message>> =
+            shown.map(|row| row.message(queue.incarnation, now)).collect();
+        messages.map(Some).map_err(|error| failed(operation, &error))
+    }
+
+    async fn find_some(
+        &self,
+        operation: &'static str,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<HashMap<MessageId, Message>> {
+        let store = &self.handle.store;
+        let q = queue_code(queue.incarnation);
+        let mut keys = Vec::with_capacity(ids.len());
+        for id in ids {
+            let position = store.position_of(operation, queue, *id).await?;
+            keys.extend(position.map(|position| message_key(q, position)));
+        }
+        loop {
+            let now = store.clock.now();
+            let filter = doc! {
+                "_id": { "$in": keys.clone() },
+                "q": q,
+                "expires": { "$gt": now.as_millis() },
+            };
+            if let Some(found) = self.read(operation, queue, Query::of(filter), now).await? {
+                return Ok(found.into_iter().map(|message| (message.id, message)).collect());
+            }
+        }
+    }
+
+    async fn remove(&self, queue: &QueueRef, ids: Vec<MessageId>, rule: Rule) -> Result<()> {
+        let party = Some(queue.key.project.clone());
+        let weight = Weight::new(ids.len(), 0);
+        let (caller, underway) = self.handle.store.abandoned.begin(Some(queue)).await;
+        let removal = Removal { ids, rule, _underway: underway };
+        let answer = self.handle.removals.submit(&party, queue, weight, removal).await;
+        caller.answered();
+        answer
+    }
+}
+
+#[async_trait]
+impl MessageController for MongoData {
+    async fn message_post(
+        &self,
+        queue: &QueueRef,
+        messages: Vec<NewMessage>,
+        options: PostMessages,
+    ) -> Result<Posted> {
+        let max = zaqar_core::limits::MESSAGES_PER_POST_MAX;
+        if messages.is_empty() || messages.len() > max {
+            let reason = format!("must be 1 to {max}");
+            return Err(Error::Invalid { field: "number of messages", reason });
+        }
+        let party = Some(queue.key.project.clone());
+        let bytes = messages.iter().map(|message| message.body.len()).sum();
+        let weight = Weight::new(messages.len(), bytes);
+        let (caller, underway) = self.handle.store.abandoned.begin(Some(queue)).await;
+        let post = Post { messages, options, _underway: underway };
+        let answer = self.handle.posts.submit(&party, queue, weight, post).await;
+        caller.answered();
+        answer
+    }
+
+    async fn message_list(
+        &self,
+        queue: &QueueRef,
+        options: ListMessages,
+    ) -> Result<Page<Message, MessageMarker>> {
+        let store = &self.handle.store;
+        let q = queue_code(queue.incarnation);
+        let after = match options.marker {
+            None => 0,
+            Some(marker) => self.position_of_marker(queue, marker).await?,
+        };
+        loop {
+            let now = store.clock.now();
+            let from = after.max(store.bounds.purged(q));
+            let (filter, index, order) = listing(q, from, &options, now);
+            if index == "claimable" {
+                let matured = sweep::is_matured(&store.collection(DATA), q, now).await;
+                if matured.map_err(|error| failed(LIST, &error))? {
+                    // Free by time, but not in the index yet: it must not be stepped over.
+                    let release = |store: std::sync::Arc<crate::store::Store>| async move {
+                        sweep::release(&store, q, now).await
+                    };
+                    self.handle.finish(Some(queue.key.project.clone()), LIST, release).await?;
+                    continue;
+                }
+            }
+            let limit = i64::from(options.limit.get());
+            let query = Query::of(filter).by(index).sort(order).limit(limit);
+            if let Some(messages) = self.read(LIST, queue, query, now).await? {
+                return Ok(Page::of(messages, |message| message.marker));
+            }
+        }
+    }
+
+    async fn message_first(&self, queue: &QueueRef, end: QueueEnd) -> Result<Option<Message>> {
+        const OPERATION: &str = "message_first";
+        let store = &self.handle.store;
+        let q = queue_code(queue.incarnation);
+        loop {
+            let now = store.clock.now();
+            let query = stats::edge(q, store.bounds.purged(q), end, now);
+            if let Some(found) = self.read(OPERATION, queue, query, now).await? {
+                return Ok(found.into_iter().next());
+            }
+        }
+    }
+
+    async fn message_get(&self, queue: &QueueRef, id: MessageId) -> Result<Message> {
+        let mut found = self.find_some("message_get", queue, &[id]).await?;
+        let missing = || Error::MessageNotFound { queue: queue.key.name.clone(), id };
+        found.remove(&id).ok_or_else(missing)
+    }
+
+    async fn message_bulk_get(&self, queue: &QueueRef, ids: &[MessageId]) -> Result<Vec<Message>> {
+        let mut seen = HashSet::new();
+        let ids: Vec<MessageId> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+        let mut found = self.find_some("message_bulk_get", queue, &ids).await?;
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    async fn message_delete(
+        &self,
+        queue: &QueueRef,
+        id: MessageId,
+        claim: Option<ClaimId>,
+    ) -> Result<()> {
+        self.remove(queue, vec![id], claim.map_or(Rule::Free, Rule::HeldBy)).await
+    }
+
+    async fn message_bulk_delete(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+        claims: Option<&[ClaimId]>,
+    ) -> Result<()> {
+        let rule = claims.map_or(Rule::Any, |claims| Rule::AllHeldBy(claims.to_vec()));
+        self.remove(queue, ids.to_vec(), rule).await
+    }
+
+    async fn message_pop(&self, queue: &QueueRef, limit: PageLimit) -> Result<Vec<Message>> {
+        let (reply, answer) = oneshot::channel();
+        self.take(queue, limit, Taker::Pop(reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(vanished("message_pop")))
+    }
+
+    async fn message_purge(&self, queue: &QueueRef) -> Result<()> {
+        self.run(queue, Purge(queue.clone())).await
+    }
+
+    async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
+        stats::queue(&self.handle.store, queue).await
+    }
+
+    async fn message_insert_moved(
+        &self,
+        queue: &QueueRef,
+        message: MovedMessage,
+    ) -> Result<Created<MessageMarker>> {
+        self.run(queue, InsertMoved { queue: queue.clone(), message }).await
+    }
+}
