@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         .on("redis", || start(SERVER))
         .on("redis-cluster", || start(CLUSTER))
         .fails_over("redis-sentinel", || start(SENTINEL))
-        .catches("a_server_without_append_only_file", SIGKILL, "lost", || start(FORGETFUL))
+        .catches("a_server_without_append_only_file", SIGKILL, &["lost"], || start(FORGETFUL))
         .run()
 }
 

@@ -13,6 +13,9 @@ use zaqar_testbed::{Options, Service};
 
 zaqar_conformance::backend_control!(Private, zaqar_testbed);
 
+/// What it looks like when the latest posts, deletes or claims are undone.
+const FORGOTTEN: [&str; 3] = ["lost", "resurrected", "double-claimed"];
+
 /// Writes what is committed at its leisure.
 const LAZY_INNODB: [&str; 2] =
     ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-log-at-timeout=1000"];
@@ -20,7 +23,7 @@ const LAZY_INNODB: [&str; 2] =
 fn main() -> ExitCode {
     let mut faults = Faults::new(zaqar_conformance::binary!())
         .on("postgres", || postgres(Options::new(), "", false))
-        .catches("postgres_commits_that_do_not_wait_for_the_disk", SIGKILL, "lost", || {
+        .catches("postgres_commits_that_do_not_wait_for_the_disk", SIGKILL, &FORGOTTEN, || {
             // Seldom written, what was committed still is in the memory of the server when it dies.
             let lazy = Options::new().arguments(["-c", "wal_writer_delay=10s"]);
             postgres(lazy, "&options[synchronous_commit]=off", true)
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
         faults = faults.on("mysql", || mysql(Options::new(), false)).catches(
             "mysql_commits_that_do_not_wait_for_the_disk",
             SIGKILL,
-            "lost",
+            &FORGOTTEN,
             || mysql(Options::new().arguments(LAZY_INNODB), true),
         );
     }
