@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod connections;
 mod error;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod layout;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod payload;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -24,6 +26,10 @@ pub const SCHEMES: &[&str] = &[
     "postgres",
     #[cfg(feature = "postgres")]
     "postgresql",
+    #[cfg(feature = "mysql")]
+    "mysql",
+    #[cfg(feature = "mysql")]
+    "mariadb",
 ];
 
 /// How to open a store.
@@ -72,6 +78,8 @@ pub async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, OpenErr
         "sqlite" => sqlite::open(uri, options).await,
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres::open(uri, options).await,
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => mysql::open(uri, options).await,
         other => Err(OpenError::UnknownScheme {
             scheme: other.to_owned(),
             hint: format!("this build of zaqar-storage-sql opens {SCHEMES:?}"),

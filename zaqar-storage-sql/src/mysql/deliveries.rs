@@ -1,0 +1,330 @@
+//! Leasing deliveries and recording what became of them.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use zaqar_core::{
+    Delivery, DeliveryOutcome, Error, LeaseDeliveries, MessageId, OutboxMessage, QueueRef,
+    Timestamp, Ttl,
+};
+
+use crate::error::{Failure, damaged};
+use crate::layout::{count_of, length_code};
+use crate::payload;
+
+use super::heads::Head;
+use super::outbox::{lease_lost, own_position, queues_with_entries, trim};
+use super::rows::queue_ref;
+use super::sql::sql;
+use super::step::Step;
+use super::subscriptions::{subscription, subscription_columns};
+use super::task::Task;
+
+/// Leases subscriptions that have something to deliver.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) options: LeaseDeliveries,
+}
+
+/// Subscription `s` may be leased at `$1` by owner `$2`.
+macro_rules! free {
+    () => {
+        "s.expires > $1 AND (s.confirmed OR NOT s.needs_confirmation) \
+         AND s.lease_ends <= $1 AND (s.owner IS NULL OR s.owner = $2)"
+    };
+}
+
+/// Subscriptions that have something to deliver at `$1` and are no other owner's than `$2`, up to
+/// `$3`. Every due retry keeps its entry, so queues with entries are all there are.
+const SELECT_DUE: &str = concat!(
+    "SELECT h.incarnation, h.project, h.kind, h.name, s.queue, s.number FROM ",
+    queues_with_entries!(),
+    " STRAIGHT_JOIN heads AS h ON h.number = q.queue AND h.state < 2 \
+     STRAIGHT_JOIN subscriptions AS s ON s.queue = q.queue WHERE ",
+    free!(),
+    " AND (q.newest >= s.delivered OR EXISTS (SELECT 1 FROM retries AS r WHERE r.queue = s.queue \
+         AND r.subscription = s.number AND r.not_before <= $1)) \
+     LIMIT $3"
+);
+
+/// Locks subscription `$4` of queue `$3` if it still is free.
+const LOCK_FREE: &str = concat!(
+    "SELECT s.delivered, ",
+    subscription_columns!(),
+    " FROM subscriptions AS s WHERE s.queue = $3 AND s.number = $4 AND ",
+    free!(),
+    " FOR UPDATE SKIP LOCKED"
+);
+
+#[async_trait]
+impl Task for Lease {
+    type Output = Vec<Delivery>;
+    const OPERATION: &'static str = "delivery_lease";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<Vec<Delivery>, Failure> {
+        let bind =
+            |text, now: Timestamp| sql(text).bind(now.as_millis()).bind(self.options.owner.clone());
+        let most = i64::from(self.options.subscriptions_max.get());
+        let select = bind(SELECT_DUE, step.now).bind(most);
+        let mut deliveries = Vec::new();
+        for due in step.rows(select).await? {
+            let queue = queue_ref(&due, 0)?;
+            let (number, which): (i64, i64) = (due.try_get(4)?, due.try_get(5)?);
+            let lock = bind(LOCK_FREE, step.now).bind(number).bind(which);
+            // Somebody else was faster.
+            let Some(row) = step.row(lock).await? else { continue };
+            let cursor: i64 = row.try_get(0)?;
+            let subscription =
+                subscription(&row, 1, &queue, step.now)?.ok_or_else(|| damaged("subscription"))?;
+            let mut messages = self.due_retries(step, &queue, number, which).await?;
+            let room = self.options.messages_max.as_usize().saturating_sub(messages.len());
+            messages.extend(new_messages(step, &queue, number, cursor, room).await?);
+            let hold = sql("UPDATE subscriptions SET lease = $1, lease_ends = $2 \
+                 WHERE queue = $3 AND number = $4")
+            .bind(self.options.lease.as_bytes().to_vec())
+            .bind(step.now.after(self.options.ttl).as_millis())
+            .bind(number)
+            .bind(which);
+            step.later(hold)?;
+            let lease = self.options.lease;
+            deliveries.push(Delivery { queue, subscription, lease, messages });
+        }
+        Ok(deliveries)
+    }
+}
+
+impl Lease {
+    async fn due_retries(
+        &self,
+        step: &mut Step<'_>,
+        queue: &QueueRef,
+        number: i64,
+        which: i64,
+    ) -> Result<Vec<OutboxMessage>, sqlx::Error> {
+        let select = sql("SELECT r.position, r.attempts, (SELECT payload FROM outbox AS o \
+               WHERE o.queue = r.queue AND o.last >= r.position ORDER BY o.last LIMIT 1) \
+             FROM retries AS r \
+             WHERE r.queue = $1 AND r.subscription = $2 AND r.not_before <= $3 \
+             ORDER BY r.position LIMIT $4")
+        .bind(number)
+        .bind(which)
+        .bind(step.now.as_millis())
+        .bind(i64::from(self.options.messages_max.get()));
+        let mut messages = Vec::new();
+        for row in step.rows(select).await? {
+            let position: i64 = row.try_get(0)?;
+            let payload = row.try_get::<Option<&str>>(2)?.ok_or_else(|| damaged("retry"))?;
+            let mut entry = payload::read(queue, payload)?.into_iter();
+            let (_, mut message) =
+                entry.find(|(at, _)| *at == position).ok_or_else(|| damaged("retry"))?;
+            message.attempts = count_of(row.try_get(1)?);
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+}
+
+/// The messages from the cursor on, up to `room`.
+async fn new_messages(
+    step: &mut Step<'_>,
+    queue: &QueueRef,
+    number: i64,
+    cursor: i64,
+    room: usize,
+) -> Result<Vec<OutboxMessage>, sqlx::Error> {
+    if room == 0 {
+        return Ok(Vec::new());
+    }
+    // Every entry holds at least one message, so `room` entries are enough.
+    let select = sql("SELECT payload FROM outbox \
+         WHERE queue = $1 AND last >= $2 ORDER BY last LIMIT $3")
+    .bind(number)
+    .bind(cursor)
+    .bind(length_code(room));
+    let mut messages = Vec::new();
+    for row in step.rows(select).await? {
+        let entry = payload::read(queue, row.try_get(0)?)?;
+        messages.extend(entry.into_iter().filter(|(at, _)| *at >= cursor).map(|(_, m)| m));
+    }
+    messages.truncate(room);
+    Ok(messages)
+}
+
+/// The subscription's number, cursor and what it retries, if the lease still holds it.
+struct Held {
+    head: Head,
+    number: i64,
+    cursor: i64,
+    retries: HashMap<i64, i64>,
+}
+
+async fn held(step: &mut Step<'_>, delivery: &Delivery) -> Result<Held, Failure> {
+    let head = step.head(&delivery.queue).await?;
+    let number = i64::try_from(delivery.subscription.id.sequence()).unwrap_or(0);
+    let select = sql("SELECT delivered FROM subscriptions \
+         WHERE queue = $1 AND number = $2 AND lease = $3 AND lease_ends > $4 FOR UPDATE")
+    .bind(head.number)
+    .bind(number)
+    .bind(delivery.lease.as_bytes().to_vec())
+    .bind(step.now.as_millis());
+    let cursor = step.row(select).await?.ok_or_else(lease_lost)?.try_get(0)?;
+    let select =
+        sql("SELECT position, attempts FROM retries WHERE queue = $1 AND subscription = $2");
+    let mut retries = HashMap::new();
+    for row in step.rows(select.bind(head.number).bind(number)).await? {
+        retries.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(Held { head, number, cursor, retries })
+}
+
+/// Records what became of leased messages.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    pub(crate) delivery: Delivery,
+    pub(crate) outcomes: Vec<(MessageId, DeliveryOutcome)>,
+    pub(crate) release: bool,
+}
+
+#[async_trait]
+impl Task for Complete {
+    type Output = ();
+    const OPERATION: &'static str = "delivery_complete";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
+        let held = held(step, &self.delivery).await?;
+        let cursor = self.cursor_after(&held)?;
+        for (id, outcome) in &self.outcomes {
+            self.record(step, &held, own_position(*id), *id, outcome).await?;
+        }
+        let advance = sql("UPDATE subscriptions SET delivered = $1, \
+               lease = CASE WHEN $2 THEN NULL ELSE lease END, \
+               lease_ends = CASE WHEN $3 THEN 0 ELSE lease_ends END \
+             WHERE queue = $4 AND number = $5")
+        .bind(cursor)
+        .bind(self.release)
+        .bind(self.release)
+        .bind(held.head.number)
+        .bind(held.number);
+        step.later(advance)?;
+        trim(step, held.head.number).await?;
+        Ok(())
+    }
+}
+
+impl Complete {
+    /// How far the cursor moves: past a prefix of the new messages, never over one left out.
+    fn cursor_after(&self, held: &Held) -> Result<i64, Failure> {
+        let told: HashMap<MessageId, &DeliveryOutcome> =
+            self.outcomes.iter().map(|(id, outcome)| (*id, outcome)).collect();
+        let mut cursor = held.cursor;
+        let mut skipped = false;
+        for message in &self.delivery.messages {
+            let position = own_position(message.id);
+            if held.retries.contains_key(&position) || position < held.cursor {
+                continue;
+            }
+            match told.contains_key(&message.id) {
+                true if skipped => {
+                    let reason = "must cover the new messages from the first on".to_owned();
+                    return Err(Error::Invalid { field: "outcomes", reason }.into());
+                }
+                true => cursor = position + 1,
+                false => skipped = true,
+            }
+        }
+        Ok(cursor)
+    }
+
+    async fn record(
+        &self,
+        step: &mut Step<'_>,
+        held: &Held,
+        position: i64,
+        id: MessageId,
+        outcome: &DeliveryOutcome,
+    ) -> Result<(), sqlx::Error> {
+        let known = held.retries.get(&position);
+        if known.is_none() && position < held.cursor {
+            // Recorded by an earlier call under this lease.
+            return Ok(());
+        }
+        let attempts = known.copied().unwrap_or(0) + 1;
+        match outcome {
+            DeliveryOutcome::Retry { not_before } => {
+                let keep = sql(
+                    "INSERT INTO retries (queue, subscription, position, attempts, not_before) \
+                     VALUES ($1, $2, $3, $4, $5) ON DUPLICATE KEY UPDATE \
+                       attempts = VALUES(attempts), not_before = VALUES(not_before)",
+                )
+                .bind(held.head.number)
+                .bind(held.number)
+                .bind(position)
+                .bind(attempts)
+                .bind(not_before.as_millis());
+                step.later(keep)?;
+                return Ok(());
+            }
+            DeliveryOutcome::Exhausted { reason } => {
+                self.record_exhausted(step, held, id, attempts, reason).await?;
+            }
+            DeliveryOutcome::Delivered => {}
+        }
+        let settled =
+            sql("DELETE FROM retries WHERE queue = $1 AND subscription = $2 AND position = $3");
+        let settled = settled.bind(held.head.number).bind(held.number).bind(position);
+        step.later(settled)?;
+        Ok(())
+    }
+
+    async fn record_exhausted(
+        &self,
+        step: &mut Step<'_>,
+        held: &Held,
+        id: MessageId,
+        attempts: i64,
+        reason: &str,
+    ) -> Result<(), sqlx::Error> {
+        let look = sql("SELECT exhausted_next FROM heads WHERE number = $1").bind(held.head.number);
+        let row = step.row(look).await?.ok_or_else(|| damaged("queue head"))?;
+        let number: i64 = row.try_get(0)?;
+        let take = sql("UPDATE heads SET exhausted_next = $2 WHERE number = $1");
+        step.later(take.bind(held.head.number).bind(number + 1))?;
+        let keep = sql(
+            "INSERT INTO exhausted (queue, number, message, subscriber, attempts, reason, at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(held.head.number)
+        .bind(number)
+        .bind(id.to_string())
+        .bind(self.delivery.subscription.subscriber.clone())
+        .bind(attempts)
+        .bind(reason.to_owned())
+        .bind(step.now.as_millis());
+        step.later(keep)?;
+        Ok(())
+    }
+}
+
+/// Prolongs a lease.
+#[derive(Debug)]
+pub(crate) struct Renew {
+    pub(crate) delivery: Delivery,
+    pub(crate) ttl: Ttl,
+}
+
+#[async_trait]
+impl Task for Renew {
+    type Output = ();
+    const OPERATION: &'static str = "delivery_renew";
+
+    async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
+        let held = held(step, &self.delivery).await?;
+        let renew =
+            sql("UPDATE subscriptions SET lease_ends = $1 WHERE queue = $2 AND number = $3")
+                .bind(step.now.after(self.ttl).as_millis())
+                .bind(held.head.number)
+                .bind(held.number);
+        step.later(renew)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! The two handles of a MySQL store, and how operations reach its server.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use zaqar_core::{
+    Capabilities, Capability, CatalogueController, ClaimController, ControlDriver, DataDriver,
+    DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController, OutboxController,
+    PoolController, ProjectId, QueueController, QueueHeadController, QueueRef, Result, StoreVolume,
+    SubscriptionController,
+};
+use zaqar_storage_lanes::Lanes;
+
+use super::health::Watch;
+use super::posts::PostLane;
+use super::row::SqlRow;
+use super::server::Server;
+use super::sql::Sql;
+use super::stats;
+use super::task::Task;
+
+/// One store: a schema of a database.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) server: Arc<Server>,
+    pub(crate) posts: Lanes<PostLane>,
+    pub(crate) info: DriverInfo,
+    pub(crate) watch: Arc<Watch>,
+}
+
+/// The data plane.
+#[derive(Debug, Clone)]
+pub(crate) struct MyData {
+    pub(crate) store: Arc<Store>,
+}
+
+/// The control plane.
+#[derive(Debug, Clone)]
+pub(crate) struct MyControl {
+    pub(crate) store: Arc<Store>,
+}
+
+impl Store {
+    async fn health(&self) -> Result<Health> {
+        const OPERATION: &str = "health";
+        let (server, watch) = (Arc::clone(&self.server), Arc::clone(&self.watch));
+        let work = async move { watch.look(&server).await };
+        self.server.work(&None, OPERATION, work).await
+    }
+
+    /// Finishes what was accepted, then lets go of the server.
+    async fn close(&self) {
+        self.posts.close().await;
+        self.server.gate.close().await;
+        self.server.connections.close().await;
+    }
+}
+
+impl MyData {
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.store.server
+    }
+
+    /// Does `work` when it is the turn of the queue's project.
+    pub(crate) async fn at<T, W, F>(
+        &self,
+        operation: &'static str,
+        queue: &QueueRef,
+        work: W,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(Arc<Server>, QueueRef) -> F,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let party = Some(queue.key.project.clone());
+        let work = work(Arc::clone(self.server()), queue.clone());
+        self.server().work(&party, operation, work).await
+    }
+
+    /// As [`Self::at`]; what was done for a caller that left meanwhile goes to `unheard`.
+    pub(crate) async fn at_heard<T, F, U>(
+        &self,
+        operation: &'static str,
+        queue: &QueueRef,
+        work: F,
+        unheard: impl FnOnce(T) -> U + Send + Unpin + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+        U: Future<Output = ()> + Send + 'static,
+    {
+        let party = Some(queue.key.project.clone());
+        let work = super::server::bounded(operation, work);
+        self.server().gate.run_heard(&party, operation, work, unheard).await
+    }
+
+    /// Runs a task when it is the turn of the queue's project.
+    pub(crate) async fn run<T: Task>(&self, queue: &QueueRef, task: T) -> Result<T::Output> {
+        self.server().run(&Some(queue.key.project.clone()), task).await
+    }
+
+    /// Does `work` as housekeeping, which waits like one more project.
+    pub(crate) async fn housekeep<T, W, F>(&self, operation: &'static str, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(Arc<Server>) -> F,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.server().work(&None, operation, work(Arc::clone(self.server()))).await
+    }
+
+    /// Runs a task as housekeeping.
+    pub(crate) async fn housekeep_task<T: Task>(&self, task: T) -> Result<T::Output> {
+        self.server().run(&None, task).await
+    }
+}
+
+impl MyControl {
+    /// Runs a task when it is the project's turn; `None` is the installation's own.
+    pub(crate) async fn run<T: Task>(
+        &self,
+        project: Option<&ProjectId>,
+        task: T,
+    ) -> Result<T::Output> {
+        self.store.server.run(&project.cloned(), task).await
+    }
+
+    /// Reads rows when it is the project's turn.
+    pub(crate) async fn rows(
+        &self,
+        operation: &'static str,
+        project: Option<&ProjectId>,
+        select: Sql,
+    ) -> Result<Vec<SqlRow>> {
+        let server = Arc::clone(&self.store.server);
+        let work = async move { server.read(operation, select).await };
+        self.store.server.work(&project.cloned(), operation, work).await
+    }
+}
+
+fn capabilities() -> Capabilities {
+    [
+        Capability::Fifo,
+        Capability::Claims,
+        Capability::Durable,
+        Capability::AtLeastOnce,
+        Capability::HighThroughput,
+        Capability::Subscriptions,
+        Capability::Delay,
+        Capability::DeadLetter,
+        Capability::VirtualTime,
+    ]
+    .into_iter()
+    .collect()
+}
+
+#[async_trait]
+impl DataDriver for MyData {
+    fn heads(&self) -> &dyn QueueHeadController {
+        self
+    }
+
+    fn messages(&self) -> &dyn MessageController {
+        self
+    }
+
+    fn claims(&self) -> &dyn ClaimController {
+        self
+    }
+
+    fn subscriptions(&self) -> &dyn SubscriptionController {
+        self
+    }
+
+    fn outbox(&self) -> &dyn OutboxController {
+        self
+    }
+
+    fn info(&self) -> DriverInfo {
+        self.store.info.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities()
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.store.health().await
+    }
+
+    async fn volume(&self) -> Result<StoreVolume> {
+        self.housekeep("volume", |server| async move { stats::volume(&server).await }).await
+    }
+
+    async fn sweep(&self) -> Result<GcReport> {
+        self.sweep_due().await
+    }
+
+    async fn gc(&self, options: GcOptions) -> Result<GcReport> {
+        self.collect(options).await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+#[async_trait]
+impl ControlDriver for MyControl {
+    fn queues(&self) -> &dyn QueueController {
+        self
+    }
+
+    fn pools(&self) -> &dyn PoolController {
+        self
+    }
+
+    fn flavors(&self) -> &dyn FlavorController {
+        self
+    }
+
+    fn catalogue(&self) -> &dyn CatalogueController {
+        self
+    }
+
+    fn info(&self) -> DriverInfo {
+        self.store.info.clone()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities()
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.store.health().await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}

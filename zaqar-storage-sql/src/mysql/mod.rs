@@ -1,0 +1,49 @@
+//! MySQL and MariaDB: one database, any number of web heads.
+//!
+//! ```text
+//! callers ──posts──▶ lanes (a batch for each queue) ─┐
+//! callers ──everything else─────────────────────────┴▶ gate (round robin) ─▶ a connection
+//! ```
+//!
+//! [`tables`] draws the data and the locks; [`server`] is the way in; [`sql`] says why statements
+//! are texts, several to a round trip; [`posts`], [`takes`] and [`removals`] are the hot operations;
+//! everything that needs to look between its statements is a [`task::Task`] in a transaction.
+
+mod claims;
+mod config;
+mod control;
+mod deliveries;
+mod driver;
+mod error;
+mod gc;
+mod heads;
+mod health;
+mod inserts;
+mod memory;
+mod messages;
+mod migrate;
+mod moves;
+mod open;
+mod outbox;
+#[cfg(test)]
+mod plans;
+mod posts;
+mod removals;
+mod row;
+mod rows;
+mod server;
+mod session;
+mod settings;
+mod sql;
+mod stats;
+mod step;
+mod subscription_changes;
+mod subscriptions;
+mod sweep;
+mod tables;
+mod takes;
+mod task;
+mod told;
+mod transfers;
+
+pub(crate) use open::open;

@@ -1,0 +1,294 @@
+//! The server behind a store: the way in for every operation.
+//!
+//! An operation waits for its turn at the gate (round robin among projects), then runs in a task of
+//! its own on a connection of its own, which finishes whether or not its caller still waits (G16).
+//! Nothing here repeats what may have been stored: only when the server says that a transaction
+//! failed before its commit, for a reason that passes, the whole of it is run again (G3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zaqar_core::{Clock, Effect, Error, QueueRef, Result, Retry};
+use zaqar_storage_lanes::{Gate, Party};
+
+use crate::connections::{Connections, Held};
+use crate::error::Failure;
+
+use super::error::{
+    Broken, failed, failed_without_effect, is_about_the_server, is_passing, keeps_the_session,
+};
+use super::memory::Memory;
+use super::row::SqlRow;
+use super::session::MyDial;
+use super::sql::{Script, Sql, sql};
+use super::step::{Answers, Step, run};
+use super::task::Task;
+
+/// How often a transaction that failed for a passing reason is run.
+const ATTEMPTS: usize = 5;
+/// How long an operation may take, once it has begun: longer than it may wait for locks.
+pub(crate) const WORK_MAX: Duration = Duration::from_secs(30);
+
+/// The server, and what this process knows of the store in it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) connections: Arc<Connections<MyDial>>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) memory: Memory,
+    /// Bytes that one statement may carry.
+    pub(crate) packet_max: usize,
+}
+
+/// How a task failed.
+pub(crate) enum TaskFailed {
+    /// It refused, and changed nothing.
+    Refused(Error),
+    /// The engine failed.
+    Broken(Broken),
+}
+
+/// How an attempt at a transaction failed.
+enum Failed {
+    /// The task refused; it was rolled back.
+    Refused(Error),
+    /// Before the commit: the server keeps nothing of it.
+    Inside(sqlx::Error),
+    /// In the commit.
+    Committing(sqlx::Error),
+}
+
+impl Server {
+    /// Waits for a turn, then does `work` whether or not the caller still waits.
+    pub(crate) async fn work<T, F>(
+        &self,
+        party: &Party,
+        operation: &'static str,
+        work: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.gate.run(party, operation, bounded(operation, work)).await
+    }
+
+    /// Runs a task in a transaction.
+    pub(crate) async fn run<T: Task>(
+        self: &Arc<Self>,
+        party: &Party,
+        task: T,
+    ) -> Result<T::Output> {
+        let server = Arc::clone(self);
+        let work = async move { server.transact(task).await };
+        self.work(party, T::OPERATION, work).await
+    }
+
+    /// Runs a task in a transaction, at a place that the caller has already.
+    pub(crate) async fn transact<T: Task>(&self, mut task: T) -> Result<T::Output> {
+        self.transact_as(&mut task, T::OPERATION).await
+    }
+
+    /// As [`Self::transact`], under the name that the caller's operation has.
+    pub(crate) async fn transact_as<T: Task>(
+        &self,
+        task: &mut T,
+        operation: &'static str,
+    ) -> Result<T::Output> {
+        match self.transact_raw(task).await {
+            Ok(output) => Ok(output),
+            Err(TaskFailed::Refused(error)) => Err(error),
+            Err(TaskFailed::Broken(broken)) => Err(broken.tell(operation)),
+        }
+    }
+
+    /// As [`Self::transact`], for callers that tell several others.
+    pub(crate) async fn transact_raw<T: Task>(
+        &self,
+        task: &mut T,
+    ) -> Result<T::Output, TaskFailed> {
+        let mut attempt = 1;
+        loop {
+            let (error, inside) = match self.attempt(task).await {
+                Ok(output) => return Ok(output),
+                Err(Failed::Refused(error)) => return Err(TaskFailed::Refused(error)),
+                Err(Failed::Inside(error)) => (error, true),
+                Err(Failed::Committing(error)) => (error, false),
+            };
+            if is_passing(&error) && attempt < ATTEMPTS {
+                attempt += 1;
+                tracing::debug!(%error, operation = T::OPERATION, "a transaction is run again");
+                continue;
+            }
+            self.note(&error);
+            let broken = if inside { Broken::inside(error) } else { Broken::committing(error) };
+            return Err(TaskFailed::Broken(broken));
+        }
+    }
+
+    async fn attempt<T: Task>(&self, task: &mut T) -> Result<T::Output, Failed> {
+        let mut held = self.connections.take().await.map_err(Failed::Inside)?;
+        let mut step = Step::new(held.connection(), &self.clock);
+        match task.run(&mut step).await {
+            Ok(output) => match step.commit().await {
+                Ok(()) => {
+                    held.give_back();
+                    Ok(output)
+                }
+                Err(error) => {
+                    roll_back(held, &error).await;
+                    Err(Failed::Committing(error))
+                }
+            },
+            Err(Failure::Refused(error)) => {
+                // If this fails the connection is dropped, and the server rolls back by itself.
+                if command(&mut held, "ROLLBACK").await.is_ok() {
+                    held.give_back();
+                }
+                Err(Failed::Refused(error))
+            }
+            Err(Failure::Engine(error)) => {
+                roll_back(held, &error).await;
+                Err(Failed::Inside(error))
+            }
+        }
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(crate) async fn read(
+        &self,
+        operation: &'static str,
+        statement: Sql,
+    ) -> Result<Vec<SqlRow>> {
+        Ok(self.read_all(operation, vec![statement]).await?.take(0))
+    }
+
+    /// Runs statements that change nothing, each seeing the store at a moment of its own.
+    pub(crate) async fn read_all(
+        &self,
+        operation: &'static str,
+        statements: Vec<Sql>,
+    ) -> Result<Answers> {
+        let answers = self.once(Script::of(statements)).await;
+        answers.map_err(|error| failed_without_effect(operation, error))
+    }
+
+    /// Runs statements that change nothing and all see the store at one moment. The answers are
+    /// those of `statements`.
+    pub(crate) async fn read_snapshot(
+        &self,
+        operation: &'static str,
+        statements: Vec<Sql>,
+    ) -> Result<Answers> {
+        // Of this one transaction alone; the session stays as it is.
+        let begin = [
+            sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
+            sql("START TRANSACTION WITH CONSISTENT SNAPSHOT"),
+        ];
+        let skipped = begin.len();
+        let all = begin.into_iter().chain(statements).chain([sql("COMMIT")]);
+        let answers = self.once(Script::of(all)).await;
+        let answers = answers.map_err(|error| failed_without_effect(operation, error))?;
+        Ok(answers.without_first(skipped))
+    }
+
+    /// Runs statements as one transaction, in one round trip. The answers are those of
+    /// `statements`.
+    pub(crate) async fn write(
+        &self,
+        operation: &'static str,
+        statements: Vec<Sql>,
+    ) -> Result<Answers> {
+        let all = [sql("START TRANSACTION")].into_iter().chain(statements).chain([sql("COMMIT")]);
+        let script = Script::of(all).map_err(|error| failed(operation, error))?;
+        let mut attempt = 1;
+        loop {
+            match self.once(Ok(script.clone())).await {
+                Err(error) if is_passing(&error) && attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(failed(operation, error)),
+                Ok(answers) => return Ok(answers.without_first(1)),
+            }
+        }
+    }
+
+    async fn once(&self, script: Result<Script, sqlx::Error>) -> Result<Answers, sqlx::Error> {
+        let script = script?;
+        let mut held = match self.connections.take().await {
+            Ok(held) => held,
+            Err(error) => {
+                self.note(&error);
+                // Nothing was sent: whatever it was, it certainly had no effect.
+                return Err(not_sent(error));
+            }
+        };
+        match run(held.connection(), script).await {
+            Ok(answers) => {
+                held.give_back();
+                Ok(answers)
+            }
+            Err(error) => {
+                roll_back(held, &error).await;
+                self.note(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The local number of a queue; `QueueGone` if it has no head.
+    pub(crate) async fn number(&self, operation: &'static str, queue: &QueueRef) -> Result<i64> {
+        match self.find_number(queue).await {
+            Ok(number) => number.ok_or_else(|| crate::layout::gone(queue)),
+            Err(error) => Err(failed_without_effect(operation, error)),
+        }
+    }
+
+    /// The local number of a queue, if it has a head. Numbers never change.
+    pub(crate) async fn find_number(&self, queue: &QueueRef) -> Result<Option<i64>, sqlx::Error> {
+        if let Some(number) = self.memory.number(queue) {
+            return Ok(Some(number));
+        }
+        let answers = self.once(Script::of([super::heads::select_number(queue)])).await?;
+        let Some(row) = answers.rows(0).first() else { return Ok(None) };
+        let number = row.try_get(0)?;
+        self.memory.keep_number(queue, number);
+        Ok(Some(number))
+    }
+
+    fn note(&self, error: &sqlx::Error) {
+        if is_about_the_server(error) {
+            self.connections.distrust();
+        }
+    }
+}
+
+/// A failure to connect, told apart from one after something was sent.
+fn not_sent(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut => error,
+        // Encoding and configuration are known to come before anything is sent.
+        other => sqlx::Error::Configuration(Box::new(other)),
+    }
+}
+
+/// Ends what an error may have left open. A connection that cannot be rolled back is dropped, and
+/// the server rolls back by itself.
+async fn roll_back(mut held: Held<MyDial>, error: &sqlx::Error) {
+    if keeps_the_session(error) && command(&mut held, "ROLLBACK").await.is_ok() {
+        held.give_back();
+    }
+}
+
+async fn command(held: &mut Held<MyDial>, text: &'static str) -> Result<(), sqlx::Error> {
+    run(held.connection(), Script::of([sql(text)])?).await.map(drop)
+}
+
+/// Gives up an operation that takes too long; its connection is dropped with it.
+pub(crate) async fn bounded<T>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let late = |_| {
+        Err(Error::backend(operation, Effect::Unknown, Retry::Later, "the server did not answer"))
+    };
+    tokio::time::timeout(WORK_MAX, work).await.unwrap_or_else(late)
+}

@@ -1,0 +1,404 @@
+//! What is peculiar to MySQL and MariaDB: unsafe settings refused, migrating, names as bytes, sessions
+//! that end, many handles on one database.
+//!
+//! The tests use the shared server that `zaqar_testbed` finds, a database each; those that need other
+//! settings start a server of their own.
+
+use std::sync::Arc;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use tokio::task::JoinSet;
+use zaqar_core::{
+    Body, Clock, Effect, Error, IdempotencyKey, ManualClock, MessageMarker, NewMessage, OpenError,
+    PostKey, PostMessages, ProjectId, QueueKey, QueueName, QueueRef, Retry, Ttl,
+};
+use zaqar_storage_sql::{OpenOptions, SqlDrivers};
+use zaqar_testbed::{Backend, Options, Service};
+
+/// A database of the shared server, empty; `None`: there is no server.
+struct Place {
+    server: String,
+    database: &'static str,
+}
+
+impl Place {
+    async fn of(database: &'static str) -> anyhow::Result<Option<Self>> {
+        let Some(server) = zaqar_testbed::uri(Service::Mysql) else {
+            let required = std::env::var("ZAQAR_CONFORMANCE_REQUIRE").unwrap_or_default();
+            anyhow::ensure!(!required.contains("mysql"), "no MySQL server is known");
+            eprintln!("skipped: no MySQL server is known");
+            return Ok(None);
+        };
+        let place = Self { server, database };
+        run(&mut raw(&place.server).await?, format!("DROP DATABASE IF EXISTS {database}")).await?;
+        Ok(Some(place))
+    }
+
+    fn uri(&self) -> String {
+        within(&self.server, self.database)
+    }
+
+    async fn raw(&self) -> anyhow::Result<MySqlConnection> {
+        raw(&self.uri()).await
+    }
+
+    async fn open(&self) -> Result<SqlDrivers, OpenError> {
+        open(&self.uri()).await
+    }
+
+    async fn done(self) -> anyhow::Result<()> {
+        run(&mut raw(&self.server).await?, format!("DROP DATABASE {}", self.database)).await
+    }
+}
+
+/// The URI of another database on the same server.
+fn within(server: &str, database: &str) -> String {
+    let (base, query) = server.split_once('?').unwrap_or((server, ""));
+    let base = base.rsplit_once('/').map_or(base, |(base, _)| base);
+    format!("{base}/{database}?{query}")
+}
+
+async fn raw(uri: &str) -> anyhow::Result<MySqlConnection> {
+    let options: MySqlConnectOptions = uri.parse()?;
+    Ok(options.connect().await?)
+}
+
+async fn run(connection: &mut MySqlConnection, text: impl Into<String>) -> anyhow::Result<()> {
+    let text: Arc<str> = text.into().into();
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await?;
+    Ok(())
+}
+
+fn options() -> OpenOptions {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    OpenOptions::new(clock)
+}
+
+async fn open(uri: &str) -> Result<SqlDrivers, OpenError> {
+    zaqar_storage_sql::open(uri, options()).await
+}
+
+async fn queue(drivers: &SqlDrivers, name: &str) -> anyhow::Result<QueueRef> {
+    let key = QueueKey::queue(ProjectId::new("p")?, QueueName::new(name)?);
+    let queue = key.incarnate(drivers.control.queues().queue_allocate_incarnation().await?);
+    drivers.data.heads().head_open(&queue).await?;
+    Ok(queue)
+}
+
+fn messages(count: usize) -> anyhow::Result<Vec<NewMessage>> {
+    let body = Body::from_json("{}")?;
+    Ok(vec![NewMessage::new(body, Ttl::from_secs(600)?); count])
+}
+
+async fn post(drivers: &SqlDrivers, queue: &QueueRef, count: usize) -> zaqar_core::Result<u64> {
+    let messages = messages(count).map_err(|_| Error::Overloaded)?;
+    let posted = drivers.data.messages().message_post(queue, messages, PostMessages::new()).await?;
+    Ok(posted.ids.iter().map(|id| id.sequence()).max().unwrap_or(0))
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_version_is_refused_and_left_alone() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_newer").await? else { return Ok(()) };
+    place.open().await?.data.close().await;
+    run(&mut place.raw().await?, "UPDATE schema_version SET version = 9999").await?;
+    let refusal = place.open().await.err();
+    assert!(
+        matches!(refusal, Some(OpenError::SchemaTooNew { found: 9999, supported: 1 })),
+        "{refusal:?}"
+    );
+    place.done().await
+}
+
+#[tokio::test]
+async fn handles_that_open_a_fresh_database_at_once_migrate_it_once() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_migrate").await? else { return Ok(()) };
+    let mut tasks = JoinSet::new();
+    for _ in 0..6 {
+        let uri = place.uri();
+        tasks.spawn(async move { open(&uri).await });
+    }
+    while let Some(opened) = tasks.join_next().await {
+        let drivers = opened??;
+        assert!(drivers.data.health().await?.safe);
+        drivers.data.close().await;
+    }
+    place.done().await
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_the_one_opened_is_noticed() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_lost").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let mut raw = place.raw().await?;
+    for change in
+        ["UPDATE store SET store_id = 'another'", "UPDATE store SET epoch = 0", "DELETE FROM store"]
+    {
+        run(&mut raw, change).await?;
+        let health = drivers.data.health().await?;
+        assert!(!health.safe, "{change}: {health:?}");
+        assert!(health.warnings.iter().any(|text| text.contains("store lost data")), "{health:?}");
+    }
+    drivers.data.close().await;
+    // One that does not say who it is, though it holds data, stays suspect.
+    let again = place.open().await?;
+    queue(&again, "q").await?;
+    assert!(!again.data.health().await?.safe);
+    again.data.close().await;
+    place.done().await
+}
+
+#[tokio::test]
+async fn posts_of_many_callers_on_two_handles_take_dense_positions() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_lanes").await? else { return Ok(()) };
+    let handles = [place.open().await?, place.open().await?];
+    let one = queue(&handles[0], "one").await?;
+    let two = queue(&handles[0], "two").await?;
+    let mut tasks = JoinSet::new();
+    for caller in 0..40 {
+        let drivers = handles[caller % 2].clone();
+        let queue = if caller % 4 < 2 { one.clone() } else { two.clone() };
+        tasks.spawn(async move {
+            for size in [1, 7, 3] {
+                post(&drivers, &queue, size).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    for queue in [&one, &two] {
+        let stats = handles[1].data.messages().message_stats(queue).await?;
+        assert_eq!(stats.total(), 20 * 11);
+        let newest = stats.newest.map(|edge| MessageMarker::from(edge.id).sequence());
+        assert_eq!(newest, Some(20 * 11), "a position was left out or used twice");
+    }
+    for drivers in handles {
+        drivers.data.close().await;
+    }
+    place.done().await
+}
+
+#[tokio::test]
+async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_closed").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    drivers.data.close().await;
+    let error = post(&drivers, &queue, 1).await.expect_err("the store is closed");
+    assert_eq!((error.effect(), error.retry()), (Effect::None, Retry::AfterReopen));
+    let again = place.open().await?;
+    assert_eq!(again.data.messages().message_stats(&queue).await?.total(), 0);
+    again.data.close().await;
+    place.done().await
+}
+
+#[tokio::test]
+async fn a_post_that_the_server_refuses_leaves_its_neighbours_alone() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_fault").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    // The planted fault: the server itself refuses some bodies.
+    let plant = "ALTER TABLE messages ADD CONSTRAINT planted CHECK (body <> '[666]')";
+    run(&mut place.raw().await?, plant).await?;
+    let mut tasks = JoinSet::new();
+    for number in 0..20 {
+        let (drivers, queue) = (drivers.clone(), queue.clone());
+        let text = if number % 2 == 0 { "[1]" } else { "[666]" };
+        let message = NewMessage::new(Body::from_json(text)?, Ttl::from_secs(600)?);
+        tasks.spawn(async move {
+            let messages = drivers.data.messages();
+            (number, messages.message_post(&queue, vec![message], PostMessages::new()).await)
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (number, result) = done?;
+        assert_eq!(result.is_ok(), number % 2 == 0, "post {number}: {result:?}");
+        if let Err(error) = result {
+            assert_eq!(error.effect(), Effect::None, "{error:?}");
+        }
+    }
+    assert_eq!(drivers.data.messages().message_stats(&queue).await?.total(), 10);
+    drivers.data.close().await;
+    place.done().await
+}
+
+#[tokio::test]
+async fn a_table_of_another_engine_turns_health_red_and_is_refused_at_the_next_opening()
+-> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_engine").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let health = drivers.data.health().await?;
+    assert!(health.safe && health.backend_now.is_some(), "{health:?}");
+    run(&mut place.raw().await?, "ALTER TABLE releases ENGINE = MyISAM").await?;
+    let health = drivers.data.health().await?;
+    assert!(!health.safe, "{health:?}");
+    assert!(health.warnings.iter().any(|text| text.contains("table releases")), "{health:?}");
+    drivers.data.close().await;
+    let refusal = place.open().await.err();
+    assert!(matches!(refusal, Some(OpenError::Unsafe { .. })), "{refusal:?}");
+    place.done().await
+}
+
+#[tokio::test]
+async fn tables_are_of_the_safe_engine_whatever_the_servers_default_is() -> anyhow::Result<()> {
+    if zaqar_testbed::uri(Service::Mysql).is_none() {
+        eprintln!("skipped: no MySQL server is known");
+        return Ok(());
+    }
+    let arguments = ["--default-storage-engine=MyISAM", "--transaction-isolation=SERIALIZABLE"];
+    let server = Backend::start(Service::Mysql, Options::new().arguments(arguments))?;
+    let drivers = open(&server.uri()).await?;
+    assert!(drivers.data.health().await?.safe);
+    let queue = queue(&drivers, "q").await?;
+    assert_eq!(post(&drivers, &queue, 3).await?, 3);
+    drivers.data.close().await;
+    server.stop()
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_flush_is_refused_unless_unreliable() -> anyhow::Result<()> {
+    if zaqar_testbed::uri(Service::Mysql).is_none() {
+        eprintln!("skipped: no MySQL server is known");
+        return Ok(());
+    }
+    let lazy = ["--innodb-flush-log-at-trx-commit=2"];
+    let server = Backend::start(Service::Mysql, Options::new().arguments(lazy))?;
+    let refusal = open(&server.uri()).await.err();
+    let Some(OpenError::Unsafe { setting, value, safe }) = refusal else {
+        anyhow::bail!("opened, or refused for another reason: {refusal:?}");
+    };
+    assert_eq!(setting, "innodb_flush_log_at_trx_commit");
+    assert_eq!((value.as_str(), safe.as_str()), ("2", "1 or 3"));
+    let drivers = zaqar_storage_sql::open(&server.uri(), options().unreliable(true)).await?;
+    assert!(!drivers.data.health().await?.safe);
+    run(&mut raw(&server.uri()).await?, "SET GLOBAL innodb_flush_log_at_trx_commit = 1").await?;
+    assert!(drivers.data.health().await?.safe);
+    // A replica that was a primary: nothing is stored, and that is certain.
+    let queue = queue(&drivers, "q").await?;
+    let root = server.uri().replace("zaqar:zaqar@", "root@");
+    for user in ["plain@127.0.0.1", "plain@localhost"] {
+        let make = format!("CREATE USER {user} IDENTIFIED BY 'x'; GRANT ALL ON zaqar.* TO {user}");
+        run(&mut raw(&root).await?, make).await?;
+    }
+    let plain = server.uri().replace("zaqar:zaqar@", "plain:x@");
+    let plain = open(&plain).await?;
+    run(&mut raw(&server.uri()).await?, "SET GLOBAL read_only = ON").await?;
+    assert!(!plain.data.health().await?.safe);
+    let error = post(&plain, &queue, 1).await.expect_err("the server is read-only");
+    assert_eq!((error.effect(), error.retry()), (Effect::None, Retry::Later), "{error:?}");
+    plain.data.close().await;
+    drivers.data.close().await;
+    server.stop()
+}
+
+#[tokio::test]
+async fn a_server_that_takes_only_small_statements_is_refused_by_name() -> anyhow::Result<()> {
+    if zaqar_testbed::uri(Service::Mysql).is_none() {
+        eprintln!("skipped: no MySQL server is known");
+        return Ok(());
+    }
+    let small = ["--max-allowed-packet=4M"];
+    let server = Backend::start(Service::Mysql, Options::new().arguments(small))?;
+    let refusal = open(&server.uri()).await.err();
+    let Some(OpenError::Unsafe { setting, value, .. }) = refusal else {
+        anyhow::bail!("opened, or refused for another reason: {refusal:?}");
+    };
+    assert_eq!((setting.as_str(), value.as_str()), ("max_allowed_packet", "4194304"));
+    server.stop()
+}
+
+/// Where texts compare by a collation, `a` is `A`, and `a` with a space behind it.
+#[tokio::test]
+async fn keys_that_differ_in_case_or_a_trailing_space_are_different() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_bytes").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    let mut positions = Vec::new();
+    for key in ["a", "A", "a ", "ä", "a"] {
+        let keep = Ttl::from_secs(600)?;
+        let key = PostKey { key: IdempotencyKey::new(key)?, digest: [1; 32], keep };
+        let posting = PostMessages::new().key(key);
+        let posted = drivers.data.messages().message_post(&queue, messages(1)?, posting).await?;
+        positions.extend(posted.ids.iter().map(|id| id.sequence()));
+    }
+    assert_eq!(positions, [1, 2, 3, 4, 1]);
+    drivers.data.close().await;
+    place.done().await
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_a_statement_may_be_is_stored_whole() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_large").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    let text = format!("\"{}\"", "x".repeat(1 << 20));
+    let large = NewMessage::new(Body::from_json(text.as_str())?, Ttl::from_secs(600)?);
+    let posted =
+        drivers.data.messages().message_post(&queue, vec![large; 24], PostMessages::new()).await?;
+    assert_eq!(posted.ids.len(), 24);
+    let found = drivers.data.messages().message_bulk_get(&queue, &posted.ids).await?;
+    assert!(found.len() == 24 && found.iter().all(|message| message.body.as_str() == text));
+    drivers.data.close().await;
+    place.done().await
+}
+
+/// A session that the server ended is found out by the operation that uses it: whether that one was
+/// done is unknown, and no other session of that time is used again.
+#[tokio::test]
+async fn one_operation_at_most_suffers_when_the_server_ends_all_sessions() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_ended").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    // Several sessions at rest.
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let (drivers, queue) = (drivers.clone(), queue.clone());
+        tasks.spawn(async move { drivers.data.messages().message_stats(&queue).await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    let mut raw = raw(&place.server).await?;
+    let ours = "SELECT id FROM information_schema.processlist WHERE db = 'zaqar_test_ended'";
+    let sessions = sqlx::raw_sql(ours).fetch_all(&mut raw).await?;
+    assert!(!sessions.is_empty());
+    for session in &sessions {
+        let id: i64 = session.try_get_unchecked(0)?;
+        run(&mut raw, format!("KILL {id}")).await?;
+    }
+    while !sqlx::raw_sql(ours).fetch_all(&mut raw).await?.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    if let Err(error) = post(&drivers, &queue, 1).await {
+        assert_eq!(error.retry(), Retry::Later, "{error:?}");
+    }
+    for _ in 0..10 {
+        post(&drivers, &queue, 1).await?;
+    }
+    drivers.data.close().await;
+    place.done().await
+}
+
+/// What somebody else holds locked is waited for; then the transaction is rolled back whole and its
+/// session is used again, with nothing left open in it.
+#[tokio::test]
+async fn a_lock_that_is_never_let_go_ends_a_post_without_effect() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_locked").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    let mut other = place.raw().await?;
+    run(&mut other, "START TRANSACTION; UPDATE heads SET next = next").await?;
+    let error = post(&drivers, &queue, 1).await.expect_err("the head is locked");
+    assert_eq!((error.effect(), error.retry()), (Effect::None, Retry::Later), "{error:?}");
+    run(&mut other, "ROLLBACK").await?;
+    assert_eq!(post(&drivers, &queue, 1).await?, 1);
+    let open = "SELECT COUNT(*) FROM information_schema.innodb_trx AS t \
+         JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \
+         WHERE p.db = 'zaqar_test_locked'";
+    let row = sqlx::raw_sql(open).fetch_one(&mut other).await?;
+    assert_eq!(row.try_get::<i64, _>(0)?, 0, "a session keeps a transaction open");
+    drivers.data.close().await;
+    place.done().await
+}
