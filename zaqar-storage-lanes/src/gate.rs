@@ -20,6 +20,8 @@ pub struct Gate {
     state: Mutex<State>,
     /// Told whenever the last operation left.
     idle: Notify,
+    /// Told whenever what a caller had abandoned is done.
+    settled: Notify,
     /// How many may be inside.
     places: usize,
     /// How many of one project may wait.
@@ -32,10 +34,18 @@ struct State {
     waiting: HashMap<Party, VecDeque<oneshot::Sender<Permit>>>,
     /// Parties with somebody waiting, in the order of their turns.
     turns: VecDeque<Party>,
+    /// What callers have abandoned and is not done yet.
+    abandoned: HashMap<Party, usize>,
     closed: bool,
 }
 
 impl State {
+    /// Whether something of that party, or of housekeeping, was abandoned and is not done yet.
+    fn is_settling(&self, party: &Party) -> bool {
+        !self.abandoned.is_empty()
+            && (self.abandoned.contains_key(party) || self.abandoned.contains_key(&None))
+    }
+
     /// The next one to be let in, of the party whose turn it is.
     fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
         while let Some(party) = self.turns.pop_front() {
@@ -69,16 +79,50 @@ impl Drop for Permit {
     }
 }
 
+/// Work that goes on without its caller.
+struct Abandoned {
+    gate: Arc<Gate>,
+    party: Party,
+}
+
+impl Abandoned {
+    fn by(gate: Arc<Gate>, party: Party) -> Self {
+        *gate.lock().abandoned.entry(party.clone()).or_insert(0) += 1;
+        Self { gate, party }
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        if let Some(count) = state.abandoned.get_mut(&self.party) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                state.abandoned.remove(&self.party);
+            }
+        }
+        drop(state);
+        self.gate.settled.notify_waiters();
+    }
+}
+
 impl Gate {
     /// A gate with so many places; so many of one project may wait.
     #[must_use]
     pub fn new(places: usize, waiting_max: usize) -> Arc<Self> {
-        let state =
-            State { free: places, waiting: HashMap::new(), turns: VecDeque::new(), closed: false };
-        Arc::new(Self { state: Mutex::new(state), idle: Notify::new(), places, waiting_max })
+        let state = State {
+            free: places,
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            abandoned: HashMap::new(),
+            closed: false,
+        };
+        let (idle, settled) = (Notify::new(), Notify::new());
+        Arc::new(Self { state: Mutex::new(state), idle, settled, places, waiting_max })
     }
 
-    /// Waits for a place.
+    /// Waits for a place. What a caller of that party abandoned before comes to its end first, so
+    /// that nobody's second try overtakes the first.
     ///
     /// # Errors
     /// `Overloaded` if too much of that party waits; `Backend`, effect `None`, once closed.
@@ -96,21 +140,45 @@ impl Gate {
                 return Err(Error::Overloaded);
             }
             match self.place_or_turn(&mut state, party) {
-                Ok(permit) => return Ok(permit),
-                Err(turn) => turn,
+                Ok(permit) if !state.is_settling(party) => return Ok(permit),
+                Ok(permit) => Ok(permit),
+                Err(turn) => Err(turn),
             }
         };
-        turn.await.map_err(|_| closed(operation))
+        let turn = match turn {
+            Ok(permit) => {
+                self.settle(party).await;
+                return Ok(permit);
+            }
+            Err(turn) => turn,
+        };
+        let permit = turn.await.map_err(|_| closed(operation))?;
+        self.settle(party).await;
+        Ok(permit)
     }
 
     /// Waits for a place on behalf of what was accepted before: it is refused no more. `None` only
     /// if the gate itself is gone.
     pub(crate) async fn admit(self: &Arc<Self>, party: &Party) -> Option<Permit> {
-        let turn = match self.place_or_turn(&mut self.lock(), party) {
-            Ok(permit) => return Some(permit),
-            Err(turn) => turn,
+        let turn = self.place_or_turn(&mut self.lock(), party);
+        let permit = match turn {
+            Ok(permit) => permit,
+            Err(turn) => turn.await.ok()?,
         };
-        turn.await.ok()
+        self.settle(party).await;
+        Some(permit)
+    }
+
+    /// Waits until nothing abandoned of that party is under way. What was abandoned has a place of
+    /// its own already, so this ends.
+    async fn settle(&self, party: &Party) {
+        loop {
+            let settled = self.settled.notified();
+            if !self.lock().is_settling(party) {
+                return;
+            }
+            settled.await;
+        }
     }
 
     /// Waits for a place, then does `work`, which is finished whether or not its caller still waits:
@@ -151,12 +219,17 @@ impl Gate {
     {
         let permit = self.enter(party, operation).await?;
         let kept = async move { (work.await, permit) };
-        let leave = move |kept: Pin<Box<_>>| async move {
-            let (answer, permit): (Result<T>, Permit) = kept.await;
-            if let Ok(done) = answer {
-                unheard(done).await;
+        let (gate, party) = (Arc::clone(self), party.clone());
+        let leave = move |kept: Pin<Box<_>>| {
+            // Counted at once: whatever the caller does next comes after it.
+            let abandoned = Abandoned::by(gate, party);
+            async move {
+                let (answer, permit): (Result<T>, Permit) = kept.await;
+                if let Ok(done) = answer {
+                    unheard(done).await;
+                }
+                drop((abandoned, permit));
             }
-            drop(permit);
         };
         match Detach::new(kept, leave).await {
             Some((answer, _)) => answer,
@@ -227,97 +300,4 @@ impl Gate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn party(name: &str) -> Party {
-        Some(ProjectId::new(name).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_project_that_floods_waits_behind_itself() {
-        let gate = Gate::new(1, 100);
-        let inside = gate.enter(&party("flood"), "test").await.unwrap();
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = tokio::task::JoinSet::new();
-        let ask = |name: &'static str| {
-            let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
-            async move {
-                let permit = gate.enter(&party(name), "test").await.unwrap();
-                order.lock().unwrap().push(name);
-                drop(permit);
-            }
-        };
-        for _ in 0..5 {
-            tasks.spawn(ask("flood"));
-        }
-        tasks.spawn(ask("calm"));
-        // Single-threaded: each task runs up to its wait before this goes on.
-        tokio::task::yield_now().await;
-        drop(inside);
-        while tasks.join_next().await.is_some() {}
-        let order = order.lock().unwrap().clone();
-        assert_eq!(order.iter().position(|name| *name == "calm"), Some(1), "{order:?}");
-    }
-
-    #[tokio::test]
-    async fn who_stops_waiting_leaves_no_hole_and_a_full_queue_pushes_back() {
-        let gate = Gate::new(1, 1);
-        let inside = gate.enter(&None, "test").await.unwrap();
-        let mut waiting = Box::pin(gate.enter(&None, "test"));
-        assert!(futures_poll(&mut waiting).await.is_none());
-        assert!(matches!(gate.enter(&None, "test").await, Err(Error::Overloaded)));
-        drop(waiting);
-        drop(inside);
-        drop(gate.enter(&None, "test").await.unwrap());
-        gate.close().await;
-        let refused = gate.enter(&None, "test").await.unwrap_err();
-        assert_eq!(refused.effect(), zaqar_core::Effect::None);
-    }
-
-    #[tokio::test]
-    async fn work_whose_caller_left_is_finished_and_its_answer_is_not_lost() {
-        let gate = Gate::new(1, 1);
-        let (begun, has_begun) = oneshot::channel();
-        let (go, gone) = oneshot::channel::<()>();
-        let (told, unheard) = oneshot::channel();
-        let work = async move {
-            begun.send(()).unwrap();
-            gone.await.unwrap();
-            Ok(7)
-        };
-        let gate_of_task = Arc::clone(&gate);
-        let caller = tokio::spawn(async move {
-            let tell = |answer| async move { told.send(answer).unwrap() };
-            gate_of_task.run_heard(&None, "test", work, tell).await
-        });
-        has_begun.await.unwrap();
-        caller.abort();
-        assert!(caller.await.unwrap_err().is_cancelled());
-        go.send(()).unwrap();
-        assert_eq!(unheard.await.unwrap(), 7);
-        gate.close().await;
-    }
-
-    #[tokio::test]
-    async fn work_that_panics_is_answered_and_frees_its_place() {
-        let gate = Gate::new(1, 1);
-        let work = async {
-            if tokio::runtime::Handle::try_current().is_ok() {
-                panic!("planted");
-            }
-            Ok(())
-        };
-        let error = gate.run(&None, "test", work).await.unwrap_err();
-        assert_eq!(error.effect(), zaqar_core::Effect::Unknown);
-        gate.close().await;
-    }
-
-    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-        tokio::select! {
-            biased;
-            output = future => Some(output),
-            () = std::future::ready(()) => None,
-        }
-    }
-}
+mod tests;

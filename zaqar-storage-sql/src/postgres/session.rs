@@ -58,9 +58,24 @@ const ASK: &str = "SELECT s.setting, s.source, current_setting('synchronous_stan
        current_setting('server_encoding') \
      FROM pg_settings AS s WHERE s.name = 'synchronous_commit'";
 
-/// A refusal of a session; kept as text, for it reaches an operator through an error's source.
-fn refused(setting: &str, value: &str, safe: &str) -> sqlx::Error {
-    sqlx::Error::Configuration(format!("{setting} is {value}, must be {safe}").into())
+/// Why a session is not used. Once the store is open it reaches an operator as an error's source.
+#[derive(Debug)]
+struct RefusedSession {
+    setting: &'static str,
+    value: String,
+    safe: &'static str,
+}
+
+impl std::fmt::Display for RefusedSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is {}, must be {}", self.setting, self.value, self.safe)
+    }
+}
+
+impl std::error::Error for RefusedSession {}
+
+fn refused(setting: &'static str, value: String, safe: &'static str) -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(RefusedSession { setting, value, safe }))
 }
 
 /// Opens sessions.
@@ -80,30 +95,31 @@ impl PgDial {
         let level = Level::of(value, source, row.try_get(2)?);
         if level == Level::Weak && !self.unreliable {
             let value = format!("{value} (source {source})");
-            return Err(refused("synchronous_commit of a fresh session", &value, SAFE_LEVEL));
+            return Err(refused("synchronous_commit of a fresh session", value, SAFE_LEVEL));
         }
         let encoding: &str = row.try_get(3)?;
         if encoding != "UTF8" {
-            return Err(refused("server_encoding", encoding, "UTF8"));
+            return Err(refused("server_encoding", encoding.to_owned(), "UTF8"));
         }
         Ok((connection, level))
     }
 
     /// Opens the first session of a store.
     pub(crate) async fn first(&self) -> Result<(PgConnection, Level), OpenError> {
-        match self.open().await {
-            Ok(opened) => Ok(opened),
-            Err(sqlx::Error::Configuration(reason)) => {
-                let reason = reason.to_string();
-                let (setting, rest) = reason.split_once(" is ").unwrap_or(("", &reason));
-                let (value, safe) = rest.split_once(", must be ").unwrap_or((rest, SAFE_LEVEL));
-                Err(OpenError::Unsafe {
-                    setting: setting.to_owned(),
-                    value: value.to_owned(),
-                    safe: safe.to_owned(),
-                })
-            }
-            Err(error) => Err(super::error::open_failed(error)),
+        let error = match self.open().await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let sqlx::Error::Configuration(source) = &error else {
+            return Err(super::error::open_failed(error));
+        };
+        match source.downcast_ref::<RefusedSession>() {
+            Some(RefusedSession { setting, value, safe }) => Err(OpenError::Unsafe {
+                setting: (*setting).to_owned(),
+                value: value.clone(),
+                safe: (*safe).to_owned(),
+            }),
+            None => Err(super::error::open_failed(error)),
         }
     }
 }
