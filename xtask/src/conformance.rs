@@ -100,7 +100,7 @@ fn run_all(
         let (package, targets) = backend.targets();
         for (target, filter) in targets {
             let mut command = workspace.cargo();
-            command.args(["test", "--release", "--package", package, "--all-features"]);
+            command.args(["test", "--package", package, "--all-features"]);
             command.args(["--test", target, "--", filter]);
             command.envs(databases.environment.iter().map(|(name, value)| (name, value)));
             command.env("ZAQAR_CONFORMANCE_BUDGET", args.budget.word());

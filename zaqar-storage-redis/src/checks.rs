@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, Value};
-use zaqar_core::OpenError;
+use zaqar_core::{OpenError, Timestamp};
 
 /// What is asked of every server of a store.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Findings {
     pub(crate) wrong: Vec<Unsafe>,
     /// What an operator should know and that is no reason to refuse.
     pub(crate) warnings: Vec<String>,
+    /// The server's own time, if it tells.
+    pub(crate) now: Option<Timestamp>,
 }
 
 impl Findings {
@@ -118,7 +120,8 @@ impl Checks {
     }
 
     fn judge(&self, known: &HashMap<&str, String>, info: &HashMap<String, String>) -> Findings {
-        let mut findings = Findings { backend: backend(info), ..Findings::default() };
+        let mut findings =
+            Findings { backend: backend(info), now: server_time(info), ..Findings::default() };
         // Some of it may be read even where CONFIG is not allowed.
         let shown = |name: &str| info.get(name).cloned();
         let append = shown("aof_enabled").map(|on| if on == "1" { "yes" } else { "no" }.to_owned());
@@ -217,6 +220,12 @@ fn info_of(answer: &Value) -> HashMap<String, String> {
     };
     let pair = |line: &str| line.split_once(':').map(|(k, v)| (k.to_owned(), v.trim().to_owned()));
     text.lines().filter_map(pair).collect()
+}
+
+/// The server's time, which it tells from version 6.2 on.
+fn server_time(info: &HashMap<String, String>) -> Option<Timestamp> {
+    let micros: i64 = info.get("server_time_usec")?.parse().ok()?;
+    Some(Timestamp::from_millis(micros / 1_000))
 }
 
 fn backend(info: &HashMap<String, String>) -> String {

@@ -47,6 +47,8 @@ impl Store {
             if !findings.wrong.is_empty() {
                 health.safe = false;
             }
+            // The servers of a cluster keep one time among them; the first one's counts.
+            health.backend_now = health.backend_now.or(findings.now);
             health.warnings.extend(findings.wrong.iter().map(ToString::to_string));
             health.warnings.extend(findings.warnings);
         }

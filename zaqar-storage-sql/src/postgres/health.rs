@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use zaqar_core::{Health, Result};
+use zaqar_core::{Health, Result, Timestamp};
 
 use super::server::Server;
 use super::session::Level;
@@ -33,6 +33,7 @@ impl Watch {
         let row = rows.first().ok_or(sqlx::Error::RowNotFound).told(OPERATION)?;
         let findings = settings::read(row).told(OPERATION)?;
         let mut health = Health::good(server.clock.now());
+        health.backend_now = Some(Timestamp::from_millis(findings.server_now));
         for finding in &findings.unsafe_settings {
             let settings::Finding { setting, value, safe } = finding;
             health.safe = false;

@@ -46,6 +46,8 @@ pub(crate) struct Findings {
     pub(crate) identity: Option<(String, i64)>,
     /// Whether anything was ever stored in it.
     pub(crate) holds_data: bool,
+    /// The server's own time, in milliseconds.
+    pub(crate) server_now: i64,
 }
 
 /// Looks at the server and at the store of a schema, in one statement. A setting that this account
@@ -60,7 +62,8 @@ pub(crate) fn look(schema: &str) -> Statement {
              WHERE c.relnamespace = to_regnamespace('{schema}') AND c.relpersistence <> 'p'), \
            pg_is_in_recovery(), current_setting('transaction_read_only'), \
            (SELECT uuid FROM {schema}.store), (SELECT epoch FROM {schema}.store), \
-           EXISTS (SELECT 1 FROM {schema}.heads) OR EXISTS (SELECT 1 FROM {schema}.queues)"
+           EXISTS (SELECT 1 FROM {schema}.heads) OR EXISTS (SELECT 1 FROM {schema}.queues), \
+           (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     )
     .into();
     sqlx::query(AssertSqlSafe(text)).bind(names)
@@ -94,6 +97,7 @@ pub(crate) fn read(row: &PgRow) -> Result<Findings, sqlx::Error> {
     let (uuid, epoch): (Option<String>, Option<i64>) = (row.try_get(4)?, row.try_get(5)?);
     findings.identity = uuid.zip(epoch);
     findings.holds_data = row.try_get(6)?;
+    findings.server_now = row.try_get(7)?;
     Ok(findings)
 }
 
