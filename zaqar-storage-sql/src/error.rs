@@ -1,10 +1,12 @@
 //! Native errors of sqlx, turned into ours. The only place that reads SQLite's; `postgres::error`
-//! reads PostgreSQL's.
+//! reads PostgreSQL's, `mysql::error` MySQL's.
 
 #[cfg(feature = "sqlite")]
 use std::sync::Arc;
 
-use zaqar_core::{Effect, Error, OpenError, Retry};
+#[cfg(feature = "sqlite")]
+use zaqar_core::{Effect, Retry};
+use zaqar_core::{Error, OpenError};
 
 /// SQLite's primary result codes that are worth another try.
 #[cfg(feature = "sqlite")]
@@ -57,6 +59,7 @@ pub(crate) fn engine_error(
 }
 
 /// What a caller is told when the store was closed under it: nothing was done.
+#[cfg(feature = "sqlite")]
 pub(crate) fn closed(operation: &'static str) -> Error {
     Error::backend(operation, Effect::None, Retry::AfterReopen, "the store is closed")
 }
