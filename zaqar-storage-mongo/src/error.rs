@@ -139,10 +139,15 @@ fn is_refusal(code: i32) -> bool {
         || matches!(code, code::UNAUTHORIZED | code::COMMAND_NOT_FOUND)
 }
 
-/// Whether a transaction failed before its commit in a way that passes: nothing is stored, and the
-/// whole of it may be done again.
+/// Whether a transaction failed in a way that passes: nothing is stored, and the whole of it may be
+/// done again.
 pub(crate) fn is_transient(error: &Native) -> bool {
     error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+}
+
+/// Whether there was nobody to ask, although an election had its time.
+pub(crate) fn is_nobody_there(error: &Native) -> bool {
+    matches!(&*error.kind, ErrorKind::ServerSelection { .. })
 }
 
 /// Whether a commit may be sent again because its answer was lost.

@@ -32,6 +32,7 @@ fn listing(
     q: i64,
     after: i64,
     options: &ListMessages,
+    whole: bool,
     now: Timestamp,
 ) -> (Document, &'static str, Document) {
     let now_ms = now.as_millis();
@@ -39,7 +40,7 @@ fn listing(
     if let Some(client) = &options.hide_client {
         filter.insert("client", doc! { "$ne": client.as_str() });
     }
-    if !options.include_claimed && !options.include_delayed {
+    if !whole && !options.include_claimed && !options.include_delayed {
         // What is claimed or delayed ahead is not in this walk.
         filter.insert("avail", CLAIMABLE);
         filter.insert("s", doc! { "$gt": after });
@@ -165,10 +166,11 @@ impl MessageController for MongoData {
             None => 0,
             Some(marker) => self.position_of_marker(queue, marker).await?,
         };
+        let mut whole = false;
         loop {
             let now = store.clock.now();
             let from = after.max(store.bounds.purged(q));
-            let (filter, index, order) = listing(q, from, &options, now);
+            let (filter, index, order) = listing(q, from, &options, whole, now);
             if index == "claimable" {
                 let matured = sweep::is_matured(&store.collection(DATA), q, now).await;
                 if matured.map_err(|error| failed(LIST, &error))? {
@@ -176,7 +178,10 @@ impl MessageController for MongoData {
                     let release = |store: std::sync::Arc<crate::store::Store>| async move {
                         sweep::release(&store, q, now).await
                     };
-                    self.handle.finish(Some(queue.key.project.clone()), LIST, release).await?;
+                    let party = Some(queue.key.project.clone());
+                    let released = self.handle.finish(party, LIST, release).await?;
+                    // Somebody released it, and the majority does not know yet: look at each message.
+                    whole = released == 0;
                     continue;
                 }
             }

@@ -8,7 +8,9 @@ use rand::Rng;
 use tokio::time::{Instant, timeout_at};
 use zaqar_core::{Effect, Error, Result};
 
-use crate::error::{Failure, engine_error, is_commit_unknown, is_transient, timed_out};
+use crate::error::{
+    Failure, engine_error, is_commit_unknown, is_nobody_there, is_transient, timed_out,
+};
 
 use super::step::Step;
 use super::store::Store;
@@ -123,7 +125,9 @@ async fn attempt<T: Task>(
             Attempt::Refused(error)
         }
         // Dropping the session aborts what is left of the transaction.
-        Err(Failure::Engine(error)) if is_transient(&error) => Attempt::Again(error),
+        Err(Failure::Engine(error)) if is_transient(&error) && !is_nobody_there(&error) => {
+            Attempt::Again(error)
+        }
         Err(Failure::Engine(error)) => Attempt::Failed(Effect::None, error),
     }
 }
