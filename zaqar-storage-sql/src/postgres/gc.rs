@@ -123,12 +123,13 @@ impl Task for Reclaim {
                 }
             }
         }
-        // The row of a closed incarnation stays as its tombstone: it must never open again.
+        // The row of a closed incarnation stays as its tombstone: it must never open again. A queue
+        // that was closed since this step looked at it is still to be reclaimed.
         let done = sqlx::query(
-            "UPDATE heads SET reclaimed = $2, state = CASE state WHEN 2 THEN 3 ELSE state END \
+            "UPDATE heads SET reclaimed = $2, state = CASE WHEN $3 THEN 3 ELSE state END \
              WHERE number = $1",
         );
-        step.execute(done.bind(number).bind(last)).await?;
+        step.execute(done.bind(number).bind(last).bind(closed)).await?;
         Ok(1)
     }
 }
