@@ -60,7 +60,7 @@ fn with_table(text: &str, table: &str) -> Result<String> {
 
 fn table(reports: &[Value]) -> Result<String> {
     let mut table = String::from(
-        "| driver | backend | examined | passed | conformant to | acknowledged under faults |\n\
+        "| driver | backend | examined | passed | conformant to | messages acknowledged in its trials |\n\
          | --- | --- | --- | --- | --- | --- |\n",
     );
     for report in reports {
