@@ -63,7 +63,7 @@ fn claim_statements() -> Vec<Sql> {
         sql(takes::LOOK).bind(1_i64).bind(NOW).bind(id.as_bytes().as_slice()).bind(0_i64),
         walk(takes::MAKE).bind(60_i64).bind(99_i64),
         walk(takes::TAKE),
-        sql(takes::HEAD).bind(1_i64),
+        sql(takes::HEAD).bind(1_i64).bind(NOW).bind(0_i64).bind(1_i64 << 35),
         sql("ROLLBACK"),
     ]
 }

@@ -40,6 +40,9 @@ pub(crate) const POP_OPERATION: &str = "message_pop";
 
 /// Steps over what is due before a claim answers with nothing.
 const STEPS_MAX: usize = 1_000;
+/// Looks at messages that others hold at that moment, before a claim answers with nothing: two that
+/// pass over each other's locks must not both believe that the queue is empty.
+const HELD_LOOKS_MAX: usize = 5;
 
 /// What the walk compares with: the head's counter and purge mark, the count of releases, whether
 /// anything of queue `$1` is due at `$2` that was not at `$4` (see [`super::memory::Memory::clear`]), and
@@ -85,9 +88,16 @@ pub(super) const TAKE: &str = concat!(
     " ORDER BY m.id LIMIT $3 FOR UPDATE SKIP LOCKED"
 );
 
-/// The head, after the rows were locked.
-pub(super) const HEAD: &str = "SELECT h.state, h.epoch, h.purged, @zr, @zd, @zk FROM heads AS h \
-     WHERE h.number = $1";
+/// The head, after the rows were locked; and whether, held or not, there is anything at moment `$2`
+/// behind row `$3` of queue `$1`, whose row zero is `$4`.
+pub(super) const HEAD: &str = concat!(
+    "SELECT h.state, h.epoch, h.purged, @zr, @zd, @zk, \
+       EXISTS (SELECT 1 FROM messages AS m FORCE INDEX (claimable) \
+         WHERE m.queue = $1 AND m.avail = 0 AND m.claim = ",
+    unclaimed!(),
+    " AND m.id > GREATEST($4 + @zp, $3) AND m.id < $4 + @zn AND m.expires > $2) \
+     FROM heads AS h WHERE h.number = $1"
+);
 
 /// What a run of the scripts did.
 #[derive(Debug, Default)]
@@ -97,6 +107,8 @@ struct Took {
     due: bool,
     /// The claim was there already.
     known: bool,
+    /// Something is there, though perhaps in others' hands.
+    left: bool,
     /// The last row that was taken, at which count of releases.
     floor: Option<Floor>,
 }
@@ -224,7 +236,8 @@ impl Take {
             script.add(&self.look(now))?;
         }
         script.add(&self.bind(take, after))?;
-        script.add(&sql(HEAD).bind(self.number))?;
+        let head = sql(HEAD).bind(self.number).bind(now.as_millis());
+        script.add(&head.bind(after).bind(row_id(self.number, 0)))?;
         Ok(script)
     }
 
@@ -239,6 +252,7 @@ impl Take {
         let releases: i64 = head.try_get(3)?;
         took.due = head.try_get(4)?;
         took.known = head.try_get(5)?;
+        took.left = head.try_get(6)?;
         let mut found = Vec::new();
         for row in answers.rows_before_last() {
             found.extend(self.found(row, now)?.filter(|found| found.row > base));
@@ -361,8 +375,9 @@ async fn take(
     let queue = queue.clone();
     let floor = Floor::NONE;
     let mut take = Take { queue, number, purpose, floor, clear: 0, regardless: false };
+    let mut held_looks = 0;
     for _ in 0..STEPS_MAX {
-        take.floor = server.memory.floor(number);
+        take.floor = if held_looks == 0 { server.memory.floor(number) } else { Floor::NONE };
         take.clear = server.memory.clear(number);
         let looked_at = server.clock.now().as_millis();
         let took = server.transact_as(&mut take, operation).await?;
@@ -372,7 +387,13 @@ async fn take(
         if !took.due {
             server.memory.keep_clear(number, take.clear, looked_at);
         }
-        if !took.messages.is_empty() || took.parked > 0 || took.known || !took.due {
+        let nothing = took.messages.is_empty() && took.parked == 0 && !took.known;
+        if nothing && !took.due && took.left && held_looks < HELD_LOOKS_MAX {
+            held_looks += 1;
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if !nothing || !took.due {
             return Ok(took);
         }
         let rows = super::sweep::settle_due(server, number, operation).await?;
