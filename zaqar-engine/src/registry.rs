@@ -67,6 +67,16 @@ pub fn schemes() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// `UnknownScheme` says which feature to build with, or which schemes there are; the driver's.
+#[cfg_attr(
+    not(any(
+        feature = "sqlite",
+        feature = "postgres",
+        feature = "mysql",
+        feature = "redis",
+        feature = "mongo"
+    )),
+    expect(unused_variables, reason = "a build without backends opens nothing")
+)]
 pub async fn open(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
     let Some((scheme, _rest)) = uri.split_once(':') else {
         let reason = format!("it names no scheme; this build has {}", known());
