@@ -24,7 +24,11 @@ pub(crate) async fn migrate(connection: &mut PgConnection, schema: &str) -> Resu
     // One transaction: the schema is of the old version or of the new one, whatever happens.
     run(
         connection,
-        format!("BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"),
+        // Read committed: what is looked at after the lock must be what its last holder left.
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; \
+             SELECT pg_advisory_xact_lock({LOCK})"
+        ),
     )
     .await?;
     let found = version(connection, schema).await?;
@@ -51,17 +55,22 @@ pub(crate) async fn migrate(connection: &mut PgConnection, schema: &str) -> Resu
 
 /// The version of the schema; 0 if there is none.
 async fn version(connection: &mut PgConnection, schema: &str) -> Result<i64, OpenError> {
-    let table = format!("{schema}.schema_version");
-    let known: bool = sqlx::query("SELECT to_regclass($1) IS NOT NULL")
-        .bind(&table)
-        .fetch_one(&mut *connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(open_failed)?;
+    // From the catalogue itself: `to_regclass` answers from the session's cache, which within a
+    // transaction does not notice what others committed while this one waited for the lock.
+    let known: bool = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM pg_class AS c \
+           JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+           WHERE n.nspname = $1 AND c.relname = 'schema_version')",
+    )
+    .bind(schema)
+    .fetch_one(&mut *connection)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(open_failed)?;
     if !known {
         return Ok(0);
     }
-    let select = format!("SELECT version FROM {table}");
+    let select = format!("SELECT version FROM {schema}.schema_version");
     let row = sqlx::query(AssertSqlSafe(select)).fetch_one(connection).await;
     row.and_then(|row| row.try_get(0)).map_err(open_failed)
 }
