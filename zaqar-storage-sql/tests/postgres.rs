@@ -24,10 +24,7 @@ struct Place {
 
 impl Place {
     async fn of(schema: &'static str) -> anyhow::Result<Option<Self>> {
-        let Some(server) = zaqar_testbed::uri(Service::Postgres) else {
-            let required = std::env::var("ZAQAR_CONFORMANCE_REQUIRE").unwrap_or_default();
-            anyhow::ensure!(!required.contains("postgres"), "no PostgreSQL server is known");
-            eprintln!("skipped: no PostgreSQL server is known");
+        let Some(server) = zaqar_testbed::uri_unless_absent(Service::Postgres)? else {
             return Ok(None);
         };
         let place = Self { server, schema };
@@ -181,8 +178,7 @@ async fn an_unlogged_table_turns_health_red_and_is_refused_at_the_next_opening()
 
 #[tokio::test]
 async fn a_server_that_does_not_sync_is_refused_unless_unreliable() -> anyhow::Result<()> {
-    if zaqar_testbed::uri(Service::Postgres).is_none() {
-        eprintln!("skipped: no PostgreSQL server is known");
+    if zaqar_testbed::uri_unless_absent(Service::Postgres)?.is_none() {
         return Ok(());
     }
     let server = Backend::start(Service::Postgres, Options::new().arguments(["-c", "fsync=off"]))?;

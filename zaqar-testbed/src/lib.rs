@@ -31,6 +31,6 @@ pub use backend::{Backend, Options};
 pub use install::{install, is_installed};
 pub use procfs::Identity;
 pub use proxy::{Cut, Fired, Proxy};
-pub use service::{Service, services_folder, uri};
+pub use service::{Service, services_folder, uri, uri_unless_absent};
 pub use shared::{Shared, Status};
 pub use state::{Entry, Member, State};

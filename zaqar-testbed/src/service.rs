@@ -94,6 +94,27 @@ pub fn uri(service: Service) -> Option<String> {
     given.or_else(|| State::load(&services_folder(&build_folder()?)).ok()?.uri(service))
 }
 
+/// [`uri`], for a test of one service: `None` leaves the test out, and says so.
+///
+/// # Errors
+/// There is no such server, though `ZAQAR_CONFORMANCE_REQUIRE` names it.
+pub fn uri_unless_absent(service: Service) -> Result<Option<String>> {
+    let found = uri(service);
+    if found.is_none() {
+        let required = env::var("ZAQAR_CONFORMANCE_REQUIRE").unwrap_or_default();
+        judge_absence(service, &required)?;
+        eprintln!("left out: no server {} is known", service.name());
+    }
+    Ok(found)
+}
+
+fn judge_absence(service: Service, required: &str) -> Result<()> {
+    if required.split(',').any(|name| name.trim() == service.name()) {
+        bail!("no server {} is known, and it is required", service.name());
+    }
+    Ok(())
+}
+
 /// Where the shared servers of a build folder are.
 #[must_use]
 pub fn services_folder(build_folder: &Path) -> PathBuf {
@@ -113,6 +134,13 @@ pub(crate) fn build_folder() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_service_that_is_required_must_not_be_absent() {
+        assert!(judge_absence(Service::Redis, "postgres, redis").is_err());
+        judge_absence(Service::Redis, "redis-cluster,postgres").unwrap();
+        judge_absence(Service::Redis, "").unwrap();
+    }
 
     #[test]
     fn every_service_is_found_by_its_name() {

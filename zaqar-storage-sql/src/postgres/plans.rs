@@ -86,8 +86,7 @@ async fn check_plans(connection: &mut PgConnection, state: &str) -> anyhow::Resu
 
 #[tokio::test]
 async fn hot_statements_use_their_indexes_whatever_the_statistics_say() -> anyhow::Result<()> {
-    let Some(uri) = zaqar_testbed::uri(Service::Postgres) else {
-        eprintln!("skipped: no PostgreSQL server is known");
+    let Some(uri) = zaqar_testbed::uri_unless_absent(Service::Postgres)? else {
         return Ok(());
     };
     let mark = if uri.contains('?') { '&' } else { '?' };
