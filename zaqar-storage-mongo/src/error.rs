@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use mongodb::bson::Document;
 use mongodb::error::{
     Error as Native, ErrorKind, NO_WRITES_PERFORMED, SYSTEM_OVERLOADED_ERROR,
     TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
@@ -172,9 +173,29 @@ pub(crate) fn is_no_replication(error: &Native) -> bool {
 
 /// A failure told inside an answer that is otherwise in order: some statement of a command that has
 /// several, or the wait for the majority.
-pub(crate) fn partial(reply: &mongodb::bson::Document) -> Option<Native> {
-    let told = ["writeErrors", "writeConcernError"].into_iter().find(|key| reply.contains_key(key));
-    told.map(|key| Native::custom(format!("the server answered with {key}")))
+pub(crate) fn partial(reply: &Document) -> Option<Native> {
+    let told =
+        ["writeErrors", "writeConcernError"].into_iter().find(|key| reply.contains_key(key))?;
+    let codes: Vec<String> = write_error_codes(reply).iter().map(i32::to_string).collect();
+    Some(Native::custom(format!("the server answered with {told} {}", codes.join(", "))))
+}
+
+/// Whether all that failed of a command's statements are upserts that another one's were ahead of.
+/// The server tries again by itself only where the filter is the unique key alone, which it is not
+/// in a sharded collection.
+pub(crate) fn lost_upserts_only(reply: &Document) -> bool {
+    let codes = write_error_codes(reply);
+    !reply.contains_key("writeConcernError")
+        && !codes.is_empty()
+        && codes.iter().all(|code| *code == code::DUPLICATE_KEY)
+}
+
+fn write_error_codes(reply: &Document) -> Vec<i32> {
+    let errors = reply.get_array("writeErrors").into_iter().flatten();
+    // An error without a code is one that nothing is known of.
+    errors
+        .map(|error| error.as_document().and_then(|one| one.get_i32("code").ok()).unwrap_or(0))
+        .collect()
 }
 
 fn code_of(error: &Native) -> Option<i32> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::mariadb::{self, MariaDb};
 use crate::mongod::{self, Mongod};
 use crate::postgres::{self, Postgres};
-use crate::process::{Life, wait_until};
+use crate::process::{self, Life, wait_until};
 use crate::procfs::Identity;
 use crate::proxy::Proxy;
 use crate::redis::{self, Redis, Role};
@@ -19,6 +19,11 @@ use crate::service::Service;
 
 /// How long servers that all answer may take to agree: elections, a cluster's gossip.
 const FORM_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long the others may take to replace a lost primary. A Sentinel whose clock jumps, as on a
+/// machine that stalls, does nothing for half a minute, and an attempt that failed is repeated after
+/// ten seconds.
+const TAKE_OVER_LIMIT: Duration = Duration::from_secs(120);
 
 /// How to start a backend.
 #[derive(Debug, Default)]
@@ -120,8 +125,15 @@ impl Backend {
     /// If it does not, within a minute.
     pub fn wait_until_ready(&self) -> Result<()> {
         let name = self.service.name();
-        ensure!(wait_until(FORM_LIMIT, || self.is_ready()), "{name} answers, but is not ready");
+        let ready = wait_until(FORM_LIMIT, || self.is_ready());
+        ensure!(ready, "{name} answers, but is not ready; {}", self.last_words());
         Ok(())
+    }
+
+    /// The end of the log of the server that would know why.
+    fn last_words(&self) -> String {
+        let log = self.places().last().map(|place| place.log());
+        log.map(|log| process::tail(&log)).unwrap_or_default()
     }
 
     /// Whether it takes writes.
@@ -260,13 +272,14 @@ impl Backend {
     /// Returns when it follows the other.
     ///
     /// # Errors
-    /// If there is no other that could, or none does within a minute.
+    /// If there is no other that could, or none does within two minutes.
     pub fn fail_over(&mut self) -> Result<()> {
         let name = self.service.name();
         let old = self.primary().with_context(|| format!("{name} has no primary"))?;
         self.kill_one(old)?;
         let took_over = || self.primary().is_some_and(|new| new != old);
-        ensure!(wait_until(FORM_LIMIT, took_over), "nobody took over in {name}");
+        let replaced = wait_until(TAKE_OVER_LIMIT, took_over);
+        ensure!(replaced, "nobody took over in {name}; {}", self.last_words());
         self.restart_one(old)?;
         self.wait_until_ready()
     }
