@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use zaqar_core::Capabilities;
 
-use crate::fault::backend::{failover, trials};
+use crate::fault::backend::{failover, full_disk, handover, trials};
 use crate::harness::{Availability, Harness, Subject};
 use crate::main_macro::{Binary, Conclusions, absent, runtime};
 use crate::report::Outcome;
@@ -77,6 +77,28 @@ impl Faults {
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
         self.backends.push(Endured { name, trials: || vec![failover()], make: Arc::new(make) });
+        self
+    }
+
+    /// Adds the trials that have another server take over, from one that is killed and from one that
+    /// steps down, on backends of several servers that `make` starts.
+    #[must_use]
+    pub fn changes_places<M>(mut self, name: &'static str, make: M) -> Self
+    where
+        M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
+    {
+        let trials = || vec![failover(), handover()];
+        self.backends.push(Endured { name, trials, make: Arc::new(make) });
+        self
+    }
+
+    /// Adds the trial that leaves no room, on backends that `make` starts on disks of their own.
+    #[must_use]
+    pub fn fills_up<M>(mut self, name: &'static str, make: M) -> Self
+    where
+        M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
+    {
+        self.backends.push(Endured { name, trials: || vec![full_disk()], make: Arc::new(make) });
         self
     }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use zaqar_conformance::fault::backend::{
-    BackendControl, CUTS, Cut, FAILOVER, FREEZE, SIGKILL, failover, trials,
+    BackendControl, CUTS, Cut, FAILOVER, FREEZE, FULL_DISK, HANDOVER, SIGKILL, failover, full_disk,
+    handover, trials,
 };
 use zaqar_conformance::reference::ReferenceHarness;
 use zaqar_conformance::suite::{Budget, TrialEnd, TrialResult, TrialRun};
@@ -108,6 +109,18 @@ impl BackendControl for Wreck {
         self.restart().await
     }
 
+    async fn hand_over(&self) -> anyhow::Result<()> {
+        self.restart().await
+    }
+
+    async fn fill_disk(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn free_disk(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     fn cut(&self, cut: Cut) -> bool {
         let [mid_request, before_reply, all] = &self.cuts;
         let counter = match cut {
@@ -128,14 +141,14 @@ impl BackendControl for Wreck {
 
 #[cfg(test)]
 async fn outcome(name: &str, flaw: Flaw) -> TrialResult {
-    let mut trials = trials().into_iter().chain([failover()]);
+    let mut trials = trials().into_iter().chain([failover(), handover(), full_disk()]);
     let trial = trials.find(|trial| trial.name == name).expect("a trial of the ring");
     (trial.run)(TrialRun { harness: Wreck::new(flaw), seed: 7, budget: Budget::Smoke }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_forgets_when_it_is_killed_is_caught() {
-    for name in [SIGKILL, FAILOVER] {
+    for name in [SIGKILL, FAILOVER, HANDOVER] {
         let failure = outcome(name, Flaw::Forgets).await.unwrap_err();
         assert!(!failure.inconclusive && failure.evidence.contains("lost"), "{}", failure.evidence);
     }
@@ -143,7 +156,7 @@ async fn a_backend_that_forgets_when_it_is_killed_is_caught() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_keeps_everything_passes() {
-    for name in [SIGKILL, FAILOVER, CUTS] {
+    for name in [SIGKILL, FAILOVER, HANDOVER, CUTS] {
         match outcome(name, Flaw::None).await {
             Ok(TrialEnd::Passed { notes }) => assert!(notes.contains("acknowledged"), "{notes}"),
             other => panic!("{name}: {other:?}"),
@@ -154,6 +167,12 @@ async fn a_backend_that_keeps_everything_passes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_in_which_no_connection_was_cut_is_no_pass() {
     let failure = outcome(CUTS, Flaw::CutsNothing).await.unwrap_err();
+    assert!(failure.inconclusive, "{}", failure.evidence);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_on_which_there_is_room_for_everything_is_no_pass() {
+    let failure = outcome(FULL_DISK, Flaw::None).await.unwrap_err();
     assert!(failure.inconclusive, "{}", failure.evidence);
 }
 

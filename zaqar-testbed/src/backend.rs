@@ -1,11 +1,12 @@
 //! A whole backend: the servers of one service, formed into what the service is.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::disk::Disk;
 use crate::mariadb::{self, MariaDb};
 use crate::mongod::{self, Mongod};
 use crate::postgres::{self, Postgres};
@@ -31,6 +32,8 @@ pub struct Options {
     folder: Option<PathBuf>,
     ports: Vec<u16>,
     arguments: Vec<String>,
+    disk_mib: Option<u32>,
+    standalone: bool,
     detached: bool,
 }
 
@@ -64,6 +67,26 @@ impl Options {
         self
     }
 
+    /// Keeps everything on a [`Disk`] of its own of so many MiB, instead of in a folder.
+    #[must_use]
+    pub fn disk(mut self, mib: u32) -> Self {
+        self.disk_mib = Some(mib);
+        self
+    }
+
+    /// Starts mongod as no member of a replica set.
+    #[must_use]
+    pub fn standalone(mut self) -> Self {
+        self.standalone = true;
+        self
+    }
+
+    /// Whether this process may have what is asked for.
+    #[must_use]
+    pub fn are_possible(&self) -> bool {
+        self.disk_mib.is_none() || Disk::is_possible()
+    }
+
     /// Lets the servers outlive this process.
     pub(crate) fn detached(mut self) -> Self {
         self.detached = true;
@@ -76,8 +99,10 @@ impl Options {
 #[derive(Debug)]
 pub struct Backend {
     service: Service,
+    standalone: bool,
     // Before the folder: the servers are gone when it is removed.
     servers: Vec<Server>,
+    disk: Option<Disk>,
     _temporary: Option<Scratch>,
 }
 
@@ -87,19 +112,25 @@ impl Backend {
     /// # Errors
     /// If a program is missing, or a server does not come up; the error shows the end of its log.
     pub fn start(service: Service, options: Options) -> Result<Self> {
-        let temporary = match &options.folder {
-            Some(_) => None,
-            None => Some(Scratch::new()?),
+        let disk = options.disk_mib.map(Disk::new).transpose()?;
+        let temporary = match (&disk, &options.folder) {
+            (None, None) => Some(Scratch::new()?),
+            _ => None,
         };
-        let folder = options.folder.clone();
-        let folder = folder.or_else(|| temporary.as_ref().map(|held| held.path().to_owned()));
+        let made = disk.as_ref().map(Disk::path).or(temporary.as_ref().map(Scratch::path));
+        let folder = made.map(Path::to_owned).or_else(|| options.folder.clone());
         let folder = folder.context("a backend without a folder")?;
-        let mut backend = Self { service, servers: Vec::new(), _temporary: temporary };
+        let standalone = options.standalone;
+        let servers = Vec::new();
+        let mut backend = Self { service, standalone, servers, disk, _temporary: temporary };
         let life = if options.detached { Life::Detached } else { Life::WithUs };
         let sentinel = service == Service::RedisSentinel;
         for nth in 0..count(service) {
             let primary = backend.servers.first().map(|server| server.place().port);
-            let kind = kind(service, nth, primary);
+            let kind = match standalone {
+                true => Box::new(Mongod::Standalone),
+                false => kind(service, nth, primary),
+            };
             let name = format!("{}-{nth}", service.name());
             let port = options.ports.get(nth).copied();
             // A Sentinel is no server of data: it would not know their settings.
@@ -114,7 +145,9 @@ impl Backend {
     fn form(&self) -> Result<()> {
         match self.service {
             Service::RedisCluster => redis::join_cluster(&self.places()),
-            Service::Mongo | Service::MongoSet => mongod::initiate(&self.places()),
+            Service::Mongo | Service::MongoSet if !self.standalone => {
+                mongod::initiate(&self.places())
+            }
             _ => Ok(()),
         }
     }
@@ -173,6 +206,7 @@ impl Backend {
             Service::Redis => one(redis::uri),
             Service::RedisCluster => Some(redis::cluster_uri(&places)),
             Service::RedisSentinel => places.get(2).map(|place| redis::sentinel_uri(place)),
+            Service::Mongo if self.standalone => one(mongod::direct_uri),
             Service::Mongo | Service::MongoSet => Some(mongod::uri(&places)),
         };
         uri.unwrap_or_default()
@@ -238,6 +272,46 @@ impl Backend {
         self.wait_until_ready()
     }
 
+    /// Ends every server in an orderly way and starts it with these arguments in place of the
+    /// [options'](Options::arguments).
+    ///
+    /// # Errors
+    /// If a server does not end, or does not come up.
+    pub fn restart_with<A: Into<String>>(
+        &mut self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<()> {
+        let arguments: Vec<String> = arguments.into_iter().map(Into::into).collect();
+        for server in &mut self.servers {
+            server.stop()?;
+            server.argue(&arguments);
+        }
+        self.restart()
+    }
+
+    /// Leaves no room on its disk.
+    ///
+    /// # Errors
+    /// If it has [none of its own](Options::disk).
+    pub fn fill_disk(&self) -> Result<()> {
+        self.disk.as_ref().context("a backend without a disk of its own")?.fill()
+    }
+
+    /// Makes room on its disk again; a server that ended for lack of it is started again, as whoever
+    /// watches over servers would do.
+    ///
+    /// # Errors
+    /// If it has no disk of its own, or a server does not come up.
+    pub fn free_disk(&mut self) -> Result<()> {
+        self.disk.as_ref().context("a backend without a disk of its own")?.free()?;
+        for server in &mut self.servers {
+            if !server.is_alive() {
+                server.restart()?;
+            }
+        }
+        self.wait_until_ready()
+    }
+
     /// SIGKILL to one server; the others stay.
     ///
     /// # Errors
@@ -284,6 +358,21 @@ impl Backend {
         self.wait_until_ready()
     }
 
+    /// Has the mongod that takes the writes hand over to another one; returns when one took over.
+    ///
+    /// # Errors
+    /// If there is no other that could, or none does within two minutes.
+    pub fn step_down(&self) -> Result<()> {
+        let name = self.service.name();
+        let places = self.places();
+        let old = self.primary().with_context(|| format!("{name} has no primary"))?;
+        mongod::step_down(places.get(old).context("a primary without a place")?)?;
+        let took_over = || self.primary().is_some_and(|new| new != old);
+        let replaced = wait_until(TAKE_OVER_LIMIT, took_over);
+        ensure!(replaced, "nobody took over in {name}; {}", self.last_words());
+        self.wait_until_ready()
+    }
+
     /// SIGSTOP to every server and its children: connections stay, nothing answers.
     ///
     /// # Errors
@@ -327,7 +416,7 @@ fn kind(service: Service, nth: usize, primary: Option<u16>) -> Box<dyn Kind> {
             (1, Some(primary)) => Role::ReplicaOf(primary),
             (_, Some(primary)) => Role::SentinelOf(primary),
         })),
-        Service::Mongo | Service::MongoSet => Box::new(Mongod),
+        Service::Mongo | Service::MongoSet => Box::new(Mongod::Member),
     }
 }
 

@@ -4,6 +4,7 @@
 //!   names them, or `cargo xtask services up` started them ([`Shared`]).
 //! - [`Backend`] starts servers for one test alone, which may then kill, freeze and restart them.
 //!   They end with the process of the test, however that ends.
+//! - [`Disk`] is a small disk for such a server, or for a file, which can be full.
 //! - [`Proxy`] stands between a client and such a server and cuts their connections.
 //! - [`install`] gets the servers' programs onto a Debian machine.
 //!
@@ -12,6 +13,7 @@
 
 mod backend;
 mod bson;
+mod disk;
 mod install;
 mod mariadb;
 mod mongod;
@@ -28,6 +30,7 @@ mod shared;
 mod state;
 
 pub use backend::{Backend, Options};
+pub use disk::Disk;
 pub use install::{install, is_installed};
 pub use procfs::Identity;
 pub use proxy::{Cut, Fired, Proxy};

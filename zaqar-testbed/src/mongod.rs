@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::bson::{Document, Value, call};
 use crate::install::programs;
@@ -14,9 +14,19 @@ const SET: &str = "zaqar";
 /// Already made: a member that was started again knows.
 const ALREADY_INITIALIZED: i32 = 23;
 
-/// A member with a small cache; its journal is synced before it answers, as clients ask for.
+/// How long a primary that stepped down stays out of elections, in seconds.
+const STEPPED_DOWN_S: i32 = 10;
+/// How long it waits for another member to have all it has; must be shorter.
+const CATCH_UP_S: i32 = 8;
+
+/// A server with a small cache; its journal is synced before it answers, as clients ask for.
 #[derive(Debug)]
-pub(crate) struct Mongod;
+pub(crate) enum Mongod {
+    /// Of a replica set.
+    Member,
+    /// Of none.
+    Standalone,
+}
 
 impl Kind for Mongod {
     fn program(&self) -> Result<PathBuf> {
@@ -28,7 +38,6 @@ impl Kind for Mongod {
         arguments.extend(["--port".into(), place.port.to_string().into()]);
         let settings = [
             ["--bind_ip", "127.0.0.1"],
-            ["--replSet", SET],
             ["--wiredTigerCacheSizeGB", "0.25"],
             ["--oplogSize", "64"],
             ["--setParameter", "diagnosticDataCollectionEnabled=false"],
@@ -36,6 +45,9 @@ impl Kind for Mongod {
             ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"],
         ];
         arguments.extend(settings.into_iter().flatten().map(OsString::from));
+        if matches!(self, Self::Member) {
+            arguments.extend(["--replSet", SET].map(OsString::from));
+        }
         arguments.push("--nounixsocket".into());
         arguments
     }
@@ -82,6 +94,16 @@ pub(crate) fn is_ready(places: &[&Place]) -> bool {
     let primaries = answers.iter().filter(|answer| answer.says("isWritablePrimary")).count();
     let secondaries = answers.iter().filter(|answer| answer.says("secondary")).count();
     primaries == 1 && primaries + secondaries == places.len()
+}
+
+/// Has a primary hand over to another member, which has caught up with it by then.
+pub(crate) fn step_down(primary: &Place) -> Result<()> {
+    let command = Document::default()
+        .with("replSetStepDown", STEPPED_DOWN_S)
+        .with("secondaryCatchUpPeriodSecs", CATCH_UP_S);
+    let answer = call(primary.address(), command, 10 * PROBE_LIMIT)?;
+    ensure!(answer.says("ok"), "the primary does not step down: {answer:?}");
+    Ok(())
 }
 
 /// The member that takes writes.

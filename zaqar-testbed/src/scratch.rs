@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::{Builder, TempDir};
 
+use crate::disk;
+
 const PREFIX: &str = "zaqar-testbed-";
 /// Locked for as long as the folder's owner lives.
 const LOCK: &str = "in-use";
@@ -55,6 +57,7 @@ fn remove_left_over(parent: &Path) {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         let lock = ours.then(|| File::open(entry.path().join(LOCK)).ok()).flatten();
         if lock.is_some_and(|lock| lock.try_lock().is_ok()) {
+            disk::unmount_in(&entry.path());
             fs::remove_dir_all(entry.path()).ok();
         }
     }

@@ -139,8 +139,7 @@ impl Server {
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let start = Instant::now();
         while !self.kind.answers(&self.place) {
-            let alive = self.process.as_ref().is_some_and(Process::is_alive);
-            ensure!(alive, "{}", self.complaint("ended before it answered"));
+            ensure!(self.is_alive(), "{}", self.complaint("ended before it answered"));
             let waiting = start.elapsed() < START_LIMIT;
             ensure!(waiting, "{}", self.complaint("does not answer"));
             std::thread::sleep(POLL);
@@ -155,6 +154,15 @@ impl Server {
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Gives it other arguments of the caller's from its next start on.
+    pub(crate) fn argue(&mut self, extra: &[String]) {
+        self.extra = extra.iter().map(OsString::from).collect();
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_alive)
     }
 
     pub(crate) fn answers(&self) -> bool {

@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         let name = format!("another_server_takes_over::{}", service.name());
         trials.push(Trial::ignorable_test(name, move || with(service, is_taken_over)));
     }
+    let name = "a_member_of_a_set_hands_over";
+    trials.push(Trial::ignorable_test(name, move || with(Service::MongoSet, hands_over)));
     let name = "a_cluster_sends_clients_to_its_proxy_after_a_restart_too";
     let test = move || with(Service::RedisCluster, announces);
     trials.push(Trial::ignorable_test(name, test));
@@ -74,6 +76,15 @@ fn is_taken_over(service: Service) -> Ended {
     let mut backend = Backend::start(service, Options::new())?;
     let before = backend.primary();
     backend.fail_over()?;
+    let after = backend.primary();
+    expect(before.is_some() && after.is_some() && before != after, "nobody took over")?;
+    backend.stop().map_err(Failed::from)
+}
+
+fn hands_over(service: Service) -> Ended {
+    let backend = Backend::start(service, Options::new())?;
+    let before = backend.primary();
+    backend.step_down()?;
     let after = backend.primary();
     expect(before.is_some() && after.is_some() && before != after, "nobody took over")?;
     backend.stop().map_err(Failed::from)

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     pub(super) posts: u64,
     /// Calls that the backend failed.
     pub(super) failures: u64,
+    /// The posts among them.
+    pub(super) posts_failed: u64,
 }
 
 /// Counts calls, and holds back whoever was failed by a backend that is down: a workload that went
@@ -102,6 +104,7 @@ struct Gauged {
 #[async_trait]
 impl Target for Gauged {
     async fn call(&self, queue: &QueueRef, request: Request) -> Result<Reply, Error> {
+        let is_post = matches!(request, Request::Post { .. });
         let result = {
             let _in_hand = InHand::new(&self.gauge);
             self.inner.call(queue, request).await
@@ -111,6 +114,7 @@ impl Target for Gauged {
             tally.calls += 1;
             tally.posts += u64::from(matches!(&result, Ok(Reply::Posted(_))));
             tally.failures += u64::from(failed);
+            tally.posts_failed += u64::from(failed && is_post);
         });
         if failed {
             self.gauge.until_up().await;

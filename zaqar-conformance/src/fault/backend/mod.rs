@@ -4,6 +4,7 @@
 //! [`Harness::backend`](crate::Harness::backend). What the driver acknowledged must be there when
 //! the backend is back, and the driver must find its way back by itself.
 
+mod full_disk;
 mod gauge;
 mod private;
 mod ring;
@@ -26,8 +27,14 @@ pub const FREEZE: &str = "fault.backend.freeze_past_the_claims_breaks_nothing";
 /// The trial that cuts connections.
 pub const CUTS: &str = "fault.backend.cut_connections_lose_nothing";
 
-/// The trial that has another server take over.
+/// The trial that has another server take over from one that is killed.
 pub const FAILOVER: &str = "fault.backend.failover_loses_nothing";
+
+/// The trial that has a server hand over to another.
+pub const HANDOVER: &str = "fault.backend.handover_loses_nothing";
+
+/// The trial that leaves the backend no room.
+pub const FULL_DISK: &str = "fault.backend.full_disk_loses_nothing";
 
 /// A way to lose the connection to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +69,17 @@ pub trait BackendControl: Send + Sync {
     /// then follows.
     async fn fail_over(&self) -> anyhow::Result<()>;
 
+    /// Has the server that takes the writes hand over to another in an orderly way; returns when one
+    /// took over.
+    async fn hand_over(&self) -> anyhow::Result<()>;
+
+    /// Leaves no room on its disk.
+    async fn fill_disk(&self) -> anyhow::Result<()>;
+
+    /// Makes room on its disk again, and starts again what ended for lack of it; returns when it takes
+    /// writes.
+    async fn free_disk(&self) -> anyhow::Result<()>;
+
     /// Cuts the next connection that is used, or all; `false` if connections cannot be cut.
     fn cut(&self, cut: Cut) -> bool;
 
@@ -90,6 +108,20 @@ pub fn trials() -> Vec<SuiteTrial> {
 #[must_use]
 pub fn failover() -> SuiteTrial {
     SuiteTrial::new(FAILOVER, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::failover)
+        .needs(Capability::Durable)
+}
+
+/// The trial for a backend of several servers that can change places.
+#[must_use]
+pub fn handover() -> SuiteTrial {
+    SuiteTrial::new(HANDOVER, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::handover)
+        .needs(Capability::Durable)
+}
+
+/// The trial for a backend on a disk that can be full.
+#[must_use]
+pub fn full_disk() -> SuiteTrial {
+    SuiteTrial::new(FULL_DISK, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], full_disk::full_disk)
         .needs(Capability::Durable)
 }
 
@@ -130,6 +162,13 @@ macro_rules! backend_control {
                         backend: service.name(),
                         variable: "PATH",
                         hint: "find its programs; `cargo xtask services up` installs them",
+                    });
+                }
+                if !options.are_possible() {
+                    return Ok($crate::Availability::Absent {
+                        backend: "small disk",
+                        variable: "the user",
+                        hint: "root, who may mount one",
                     });
                 }
                 let control = Self::start(service, options)?;
@@ -189,6 +228,18 @@ macro_rules! backend_control {
 
             async fn fail_over(&self) -> ::anyhow::Result<()> {
                 self.with($testbed::Backend::fail_over).await
+            }
+
+            async fn hand_over(&self) -> ::anyhow::Result<()> {
+                self.with(|backend| backend.step_down()).await
+            }
+
+            async fn fill_disk(&self) -> ::anyhow::Result<()> {
+                self.with(|backend| backend.fill_disk()).await
+            }
+
+            async fn free_disk(&self) -> ::anyhow::Result<()> {
+                self.with($testbed::Backend::free_disk).await
             }
 
             fn cut(&self, cut: $crate::fault::backend::Cut) -> bool {

@@ -15,20 +15,20 @@ use crate::suite::{Budget, TrialEnd, TrialResult, TrialRun};
 
 /// What came of the faults of one trial.
 #[derive(Debug, Default)]
-struct Struck {
+pub(super) struct Struck {
     /// Faults that struck.
-    all: u32,
+    pub(super) all: u32,
     /// Those that struck while calls were in hand.
-    in_work: u32,
+    pub(super) in_work: u32,
 }
 
 impl Struck {
-    fn count(&mut self, in_hand: u64) {
+    pub(super) fn count(&mut self, in_hand: u64) {
         self.all += 1;
         self.in_work += u32::from(in_hand > 0);
     }
 
-    fn check(&self, what: &str) -> Result<(), Failure> {
+    pub(super) fn check(&self, what: &str) -> Result<(), Failure> {
         if self.in_work == 0 {
             let reason = format!("none of {} {what} struck while there was work in hand", self.all);
             return Err(Failure::inconclusive(reason));
@@ -37,7 +37,7 @@ impl Struck {
     }
 }
 
-fn cycles(budget: Budget) -> u32 {
+pub(super) fn cycles(budget: Budget) -> u32 {
     match budget {
         Budget::Smoke => 3,
         Budget::Standard => 20,
@@ -45,7 +45,7 @@ fn cycles(budget: Budget) -> u32 {
     }
 }
 
-fn skipped() -> TrialResult {
+pub(super) fn skipped() -> TrialResult {
     let reason = "the harness has no backend of its own, so nothing can be done to it".into();
     Ok(TrialEnd::Skipped { reason })
 }
@@ -76,6 +76,7 @@ where
 enum Blow {
     Kill,
     FailOver,
+    HandOver,
 }
 
 impl Blow {
@@ -83,6 +84,7 @@ impl Blow {
         match self {
             Self::Kill => "kills",
             Self::FailOver => "failovers",
+            Self::HandOver => "handovers",
         }
     }
 
@@ -94,6 +96,7 @@ impl Blow {
                 control.restart().await
             }
             Self::FailOver => control.fail_over().await,
+            Self::HandOver => control.hand_over().await,
         }
     }
 }
@@ -104,6 +107,10 @@ pub(super) async fn sigkill(run: TrialRun) -> TrialResult {
 
 pub(super) async fn failover(run: TrialRun) -> TrialResult {
     taken_away(run, Blow::FailOver).await
+}
+
+pub(super) async fn handover(run: TrialRun) -> TrialResult {
+    taken_away(run, Blow::HandOver).await
 }
 
 /// Takes the backend away under load, again and again.
@@ -146,7 +153,7 @@ async fn taken_away(run: TrialRun, blow: Blow) -> TrialResult {
 }
 
 /// Works on without any fault; whether the driver found its way back.
-async fn posts_again(ring: &mut Ring) -> Result<bool, Failure> {
+pub(super) async fn posts_again(ring: &mut Ring) -> Result<bool, Failure> {
     let before = ring.gauge.tally();
     ring.workload().work().await?;
     Ok(ring.gauge.tally().posts > before.posts)
