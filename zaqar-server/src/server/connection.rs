@@ -62,7 +62,7 @@ pub(crate) async fn drive(
     stop: Stop,
 ) {
     let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&activity)));
-    let mut connection = Box::pin(http.serve_connection(io, service));
+    let mut connection = Box::pin(http.serve_connection_with_upgrades(io, service));
     let mut look = pin!(tokio::time::sleep(timeouts.header_read.min(timeouts.idle)));
     let mut stopping = false;
     loop {

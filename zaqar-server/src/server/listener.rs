@@ -13,6 +13,7 @@ use super::activity::Activity;
 use super::connection::{ConnectionLimits, Stop, drive, http};
 use super::gate::{Gate, Pass, Refusal};
 use super::request::{RequestService, RequestTimeouts};
+use super::takeover::Held;
 use crate::telemetry::metrics::{self, HttpMetrics};
 
 /// What a server that listens needs to know.
@@ -122,19 +123,20 @@ impl Acceptor {
             return;
         }
         let activity = Arc::new(Activity::new());
+        let held = Held::new(self.config.metrics.connection(), pass);
         let service = RequestService {
             router: self.router.clone(),
             activity: Arc::clone(&activity),
             timeouts: self.config.request,
             metrics: Arc::clone(&self.config.metrics),
             slow: self.config.slow,
+            held: held.clone(),
         };
         let timeouts = self.config.limits.timeouts;
         let (http, stop) = (http.clone(), self.stop.clone());
-        let open = self.config.metrics.connection();
         self.tasks.spawn(async move {
             drive(stream, activity, service, http, timeouts, stop).await;
-            drop((open, pass));
+            drop(held);
         });
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`listener`] accepts and refuses; [`connection`] drives one connection and cuts it when
 //! [`activity`] says so, which [`io`] and [`request`] keep informed; [`request`] bounds one
-//! request in time and hands it to the router. Nothing here knows what the router serves.
+//! request in time and hands it to the router; [`takeover`] keeps a connection counted that goes on
+//! in another protocol. Nothing here knows what the router serves.
 
 pub(crate) mod activity;
 pub(crate) mod connection;
@@ -11,3 +12,4 @@ pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod progress;
 pub(crate) mod request;
+pub(crate) mod takeover;

@@ -17,6 +17,7 @@ use tower::Service as _;
 
 use super::activity::Activity;
 use super::progress::{Progress, observe};
+use super::takeover::Held;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::request_line::RequestLine;
 
@@ -39,6 +40,7 @@ pub(crate) struct RequestService {
     pub(crate) timeouts: RequestTimeouts,
     pub(crate) metrics: Arc<HttpMetrics>,
     pub(crate) slow: Duration,
+    pub(crate) held: Held,
 }
 
 impl hyper::service::Service<Request<Incoming>> for RequestService {
@@ -73,7 +75,10 @@ impl RequestService {
         let progress = Arc::new(Progress::default());
         let (method, version) = (request.method().clone(), request.version());
         let change = Change::of(&request);
-        let request = observe(request, &progress);
+        let mut request = observe(request, &progress);
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(self.held.clone());
+        }
         let ended = self.route(request, &progress, begun).await;
         let mut response = match ended {
             Ended::Answered(response) => response,
