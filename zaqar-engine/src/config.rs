@@ -12,6 +12,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Whether messages get a checksum of their body.
     pub enable_checksum: bool,
+    /// What subscribers may be.
+    pub subscribers: SubscriberRules,
     /// How stale a queue's metadata may be: a change made through another process takes effect
     /// here within this time. Messages are never stale; the queue's head sees to that.
     pub queue_cache_ttl: Duration,
@@ -27,6 +29,7 @@ impl Default for EngineConfig {
             defaults: Defaults::default(),
             limits: Limits::default(),
             enable_checksum: false,
+            subscribers: SubscriberRules::default(),
             queue_cache_ttl: Duration::from_secs(5),
             unreliable: false,
             operation_timeout: Duration::from_secs(30),
@@ -59,6 +62,24 @@ impl Default for Defaults {
             claim_grace: 60,
             subscription_ttl: 3_600,
         }
+    }
+}
+
+/// What an operator demands of subscribers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SubscriberRules {
+    /// Schemes that a subscriber's address may have, in lower case, in the order in which clients
+    /// are told them.
+    pub types: Vec<String>,
+    /// Whether a subscriber that is made from now on gets nothing before it has confirmed.
+    pub require_confirmation: bool,
+}
+
+impl Default for SubscriberRules {
+    fn default() -> Self {
+        let types = ["http", "https", "mailto", "trust+http", "trust+https"];
+        Self { types: types.map(str::to_owned).to_vec(), require_confirmation: false }
     }
 }
 

@@ -34,7 +34,7 @@ mod subscriptions;
 mod watch;
 
 pub use claims::{ClaimRequest, ClaimedMessages};
-pub use config::{Defaults, EngineConfig, Limits};
+pub use config::{Defaults, EngineConfig, Limits, SubscriberRules};
 pub use engine::{Engine, EngineBuilder, Stores};
 pub use error::{EngineError, EngineResult};
 pub use health::{EngineHealth, StoreHealth};

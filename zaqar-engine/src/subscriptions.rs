@@ -1,8 +1,9 @@
-//! Subscriptions: passed on to the driver, on a queue that is made on the first one.
+//! Subscriptions: checked, then passed on to the driver, on a queue that is made on the first one.
 
+use zaqar_core::limits::TTL_S_MAX;
 use zaqar_core::{
-    Created, Error, NewSubscription, Page, PageLimit, QueueKey, Subscription, SubscriptionId,
-    UpdateSubscription,
+    Created, Error, JsonObject, NewSubscription, Page, PageLimit, QueueKey, Subscription,
+    SubscriptionId, Ttl, UpdateSubscription,
 };
 
 use crate::attributes::retry_policy_check;
@@ -13,18 +14,25 @@ use crate::fence::Call;
 
 impl Engine {
     /// Makes a subscription, or finds the live one of the same subscriber, which is left as it is.
-    /// Makes the queue if it is missing.
+    /// Makes the queue if it is missing: only once everything about the request was found good.
+    ///
+    /// It needs confirmation if the operator demands it of every subscriber, except where the
+    /// subscriber is a connection of the one who asks, which has an owner.
     ///
     /// # Errors
-    /// `Rejected` if the life is too short, `Attribute` for a retry policy that is not valid; the
-    /// stores'.
+    /// `Rejected` for an address of a type that is not served, a life out of range, or options that
+    /// are not the client's to set; `Attribute` for a retry policy that is not valid; the stores'.
     pub async fn subscription_create(
         &self,
         key: &QueueKey,
-        subscription: NewSubscription,
+        mut subscription: NewSubscription,
     ) -> EngineResult<Created<Subscription>> {
-        ttl_check(subscription.ttl.as_secs())?;
-        subscription.options.get("_retry_policy").map_or(Ok(()), retry_policy_check)?;
+        if subscription.owner.is_none() {
+            self.subscriber_check(&subscription.subscriber)?;
+            subscription.needs_confirmation |= self.config().subscribers.require_confirmation;
+        }
+        options_check(&subscription.options)?;
+        self.subscription_ttl_check(subscription.ttl)?;
         let subscription = &subscription;
         self.on_queue_made(Call::write("subscription_create"), key, |route| async move {
             let subscriptions = self.data().subscriptions();
@@ -90,19 +98,20 @@ impl Engine {
     /// Changes a live subscription.
     ///
     /// # Errors
-    /// `Rejected` if the life is too short, `Attribute` for a retry policy that is not valid;
-    /// `SubscriptionNotFound`, also for a missing queue; `SubscriptionExists`; the stores'.
+    /// `Rejected` and `Attribute` as for [`Self::subscription_create`]; `SubscriptionNotFound`, also
+    /// for a missing queue; `SubscriptionExists`; the stores'.
     pub async fn subscription_update(
         &self,
         key: &QueueKey,
         id: SubscriptionId,
         changes: UpdateSubscription,
     ) -> EngineResult<()> {
-        if let Some(ttl) = changes.ttl {
-            ttl_check(ttl.as_secs())?;
-        }
-        let policy = changes.options.as_ref().and_then(|options| options.get("_retry_policy"));
-        policy.map_or(Ok(()), retry_policy_check)?;
+        changes
+            .subscriber
+            .as_ref()
+            .map_or(Ok(()), |subscriber| self.subscriber_check(subscriber))?;
+        changes.options.as_ref().map_or(Ok(()), options_check)?;
+        changes.ttl.map_or(Ok(()), |ttl| self.subscription_ttl_check(ttl))?;
         let changes = &changes;
         let found = self
             .on_queue(Call::write("subscription_update"), key, |route| async move {
@@ -147,13 +156,53 @@ impl Engine {
         .await
         .map(Option::unwrap_or_default)
     }
+
+    /// Whether an address is of a type that is served here.
+    fn subscriber_check(&self, subscriber: &str) -> EngineResult<()> {
+        let types = &self.config().subscribers.types;
+        let scheme = subscriber.split_once(':').map(|(scheme, _)| scheme);
+        let is_served =
+            |scheme: &str| types.iter().any(|served| served.eq_ignore_ascii_case(scheme));
+        if let Some(scheme) = scheme.filter(|scheme| is_served(scheme)) {
+            return trust_check(scheme);
+        }
+        let quoted: Vec<String> = types.iter().map(|served| format!("'{served}'")).collect();
+        Err(EngineError::rejected(format!(
+            "The subscriber type of subscription must be supported in the list [{}].",
+            quoted.join(", ")
+        )))
+    }
+
+    fn subscription_ttl_check(&self, ttl: Ttl) -> EngineResult<()> {
+        if ttl.as_secs() < TTL_S_MIN {
+            return Err(EngineError::rejected(format!(
+                "The TTL for a subscription must be at least {TTL_S_MIN} seconds long."
+            )));
+        }
+        let end = self.clock().now().after(ttl).as_secs();
+        if u64::try_from(end).is_ok_and(|end| end <= TTL_S_MAX) {
+            return Ok(());
+        }
+        Err(EngineError::rejected(
+            "The TTL seconds for a subscription plus current time must be less than 9999-12-31 \
+             23:59:59.999999.",
+        ))
+    }
 }
 
-fn ttl_check(ttl_s: u64) -> EngineResult<()> {
-    if ttl_s >= TTL_S_MIN {
-        return Ok(());
+/// A trust is given by a user, and nobody is authenticated.
+fn trust_check(scheme: &str) -> EngineResult<()> {
+    if scheme.to_ascii_lowercase().starts_with("trust+") {
+        let text = format!("A subscriber of type {scheme} needs an authenticated user.");
+        return Err(EngineError::rejected(text));
     }
-    Err(EngineError::rejected(format!(
-        "The TTL for a subscription must be at least {TTL_S_MIN} seconds long."
-    )))
+    Ok(())
+}
+
+fn options_check(options: &JsonObject) -> EngineResult<()> {
+    // With another's trust the service would act in that other's name.
+    if options.contains_key("trust_id") {
+        return Err(EngineError::rejected("Options must not hold trust_id: the service sets it."));
+    }
+    options.get("_retry_policy").map_or(Ok(()), retry_policy_check)
 }

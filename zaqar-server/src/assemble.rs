@@ -12,6 +12,7 @@ use crate::server::connection::ConnectionLimits;
 use crate::server::gate::Gate;
 use crate::server::listener::ListenerConfig;
 use crate::server::request::RequestTimeouts;
+use crate::signed_url::UrlSigner;
 use crate::telemetry::metrics::HttpMetrics;
 
 /// The engine's settings.
@@ -28,6 +29,8 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     defaults.message_delay = transport.default_message_delay;
     defaults.claim_ttl = transport.default_claim_ttl;
     defaults.claim_grace = transport.default_claim_grace;
+    defaults.subscription_ttl = transport.default_subscription_ttl;
+    engine.subscribers.types.clone_from(&transport.subscriber_types.0);
 
     let limits = &mut engine.limits;
     limits.message_ttl_max = transport.max_message_ttl;
@@ -40,6 +43,7 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     limits.queues_per_page_max = u64::from(transport.max_queues_per_page);
     limits.messages_per_page_max = u64::from(transport.max_messages_per_page);
     limits.messages_per_claim_or_pop_max = u64::from(transport.max_messages_per_claim_or_pop);
+    limits.subscriptions_per_page_max = u64::from(transport.max_subscriptions_per_page);
     engine
 }
 
@@ -63,6 +67,7 @@ pub(crate) fn rest(config: &Config) -> RestConfig {
             },
         },
         message_delete_with_claim_id: transport.message_delete_with_claim_id,
+        url_signer: UrlSigner::default(),
         cors,
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! - [`config`]: the options, their layers, sample and import
 //! - [`cli`]: the command line
+//! - [`rest`]: the REST transport; [`signed_url`]: what it signs
 //! - [`serve`]: listeners, store, engine and router put together
 //! - [`telemetry`]: logs and metrics
 
@@ -18,4 +19,5 @@ mod data_file;
 pub mod rest;
 pub mod serve;
 mod server;
+pub mod signed_url;
 pub mod telemetry;

@@ -113,7 +113,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     engine.watch().await;
     let stopping = CancellationToken::new();
 
-    let router = rest::router(engine.clone(), assemble::rest(&config)).layer(NoteRoute);
+    let router = rest::router(engine.clone(), assemble::rest(&config), None).layer(NoteRoute);
     let api = listener::serve(api, router, assemble::listener(&config));
     let admin = admin.map(|bound| {
         let router = admin::router(engine.clone(), stopping.clone()).layer(NoteRoute);

@@ -83,6 +83,8 @@ option_table! {
         default_claim_ttl: u64 = 300_u64, 60 to 253402300799;
         /// Grace of a claim, in seconds, when the client does not set it.
         default_claim_grace: u64 = 60_u64, 60 to 253402300799;
+        /// Life of a subscription, in seconds, when the client does not set it.
+        default_subscription_ttl: u64 = 3_600_u64, 60 to 253402300799;
         /// Longest life of a message, in seconds.
         max_message_ttl: u64 = 1_209_600_u64, 60 to 253402300799;
         /// Longest delay of a message, in seconds.
@@ -95,6 +97,8 @@ option_table! {
         max_queues_per_page: u32 = 20_u32, 1 to 1000;
         /// Most messages in one page of a listing, and most ids in one request.
         max_messages_per_page: u32 = 20_u32, 1 to 1000;
+        /// Most subscriptions in one page of a listing.
+        max_subscriptions_per_page: u32 = 20_u32, 1 to 1000;
         /// Most messages in one claim or pop.
         max_messages_per_claim_or_pop: u32 = 20_u32, 1 to 1000;
         /// Most messages in one post.
@@ -103,6 +107,8 @@ option_table! {
         max_queue_metadata: u64 = 65_536_u64, 2 to 16777216;
         /// Largest body of a post of messages, in bytes; a queue may set less for itself.
         max_messages_post_size: u64 = 262_144_u64, 64 to 67108864;
+        /// Types of subscribers that are served: what their address begins with.
+        subscriber_types: TextList = ["http", "https", "mailto", "trust+http", "trust+https"];
         /// Whether a client id must be a UUID (`strict`) or any text of a permitted length (`off`).
         client_id_uuid_safe: ClientIdCheck = ClientIdCheck::Strict;
         /// Shortest client id, in characters, with `client_id_uuid_safe = "off"`.

@@ -8,6 +8,7 @@ use super::answers::{Answer, Outcome};
 use super::documents::{integer, object_walker, to_unsigned};
 use super::errors::{Failure, Operation, claim_missing};
 use super::json::write::push;
+use super::names;
 use super::payload::Payload;
 use super::represent::{push_messages, text_for};
 use super::routes::Call;
@@ -95,9 +96,9 @@ fn seconds(text: &str, field: &'static str) -> Result<Option<u64>, Failure> {
 }
 
 fn claim_id(call: &Call<'_>, key: &QueueKey) -> Result<ClaimId, Failure> {
-    call.id.parse().map_err(|_| claim_missing(call.id, &key.name, &key.project))
+    call.id.parse().map_err(|_| claim_missing(call.id, key))
 }
 
 fn path(key: &QueueKey, id: ClaimId) -> String {
-    format!("/v2/queues/{}/claims/{id}", key.name)
+    format!("{}/claims/{id}", names::path(key))
 }

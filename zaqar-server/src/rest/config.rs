@@ -1,6 +1,7 @@
 //! What an operator may set about the transport itself. What a request may ask for is the engine's.
 
 use super::cors::CorsConfig;
+use crate::signed_url::UrlSigner;
 
 /// Settings of the REST transport.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +13,8 @@ pub struct RestConfig {
     pub client_id: ClientIdRule,
     /// Whether a bulk deletion must name the claims that hold the messages.
     pub message_delete_with_claim_id: bool,
+    /// What signs URLs, and recognises those that it signed.
+    pub url_signer: UrlSigner,
     /// Which web pages of other origins may use the service from a browser.
     pub cors: CorsConfig,
 }

@@ -7,20 +7,18 @@ use std::borrow::Cow;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use zaqar_core::{ClientId, ProjectId};
+use zaqar_core::{ClientId, ProjectId, QueueKind};
 
 use super::config::ClientIdRule;
 use super::errors::Failure;
-use super::names::invalid_queue;
+use super::names::invalid_name;
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("client-id");
 const ROLES: HeaderName = HeaderName::from_static("x-roles");
+pub(crate) const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
 /// Where the project may stand; the first that is there counts.
-const PROJECT: [HeaderName; 3] = [
-    HeaderName::from_static("x-project-id"),
-    HeaderName::from_static("x-tenant-id"),
-    HeaderName::from_static("x-tenant"),
-];
+const PROJECT: [HeaderName; 3] =
+    [PROJECT_ID, HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-tenant")];
 
 /// Who asks.
 #[derive(Debug)]
@@ -35,11 +33,30 @@ pub(crate) struct RequestContext {
 
 impl RequestContext {
     /// Reads the headers in the order in which their faults are reported: client, then project.
-    pub(crate) fn from_headers(headers: &HeaderMap, rule: ClientIdRule) -> Result<Self, Failure> {
+    /// `kind` is what the path names.
+    pub(crate) fn from_headers(
+        headers: &HeaderMap,
+        rule: ClientIdRule,
+        kind: QueueKind,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             client: client(headers, rule)?,
-            project: project(headers)?,
+            project: project(headers, &PROJECT, kind)?,
             roles: Roles(headers.get(ROLES).map(|roles| text(roles).into_owned())),
+        })
+    }
+
+    /// The same for a signed request: it is about the project that was signed, and whoever sends it
+    /// is nobody, whatever further headers say.
+    pub(crate) fn of_signed(
+        headers: &HeaderMap,
+        rule: ClientIdRule,
+        kind: QueueKind,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            client: client(headers, rule)?,
+            project: project(headers, &[PROJECT_ID], kind)?,
+            roles: Roles(None),
         })
     }
 }
@@ -59,14 +76,19 @@ impl Roles {
 fn client(headers: &HeaderMap, rule: ClientIdRule) -> Result<ClientId, Failure> {
     let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
     let missing = || bad("Missing header value", "The \"Client-Id\" header is required.");
-    let text = text(headers.get(CLIENT_ID).ok_or_else(missing)?);
+    client_id(&text(headers.get(CLIENT_ID).ok_or_else(missing)?), rule)
+}
+
+/// The client that calls itself so.
+pub(crate) fn client_id(text: &str, rule: ClientIdRule) -> Result<ClientId, Failure> {
+    let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
     match rule {
-        ClientIdRule::Strict => canonical_uuid(&text)
+        ClientIdRule::Strict => canonical_uuid(text)
             .and_then(|uuid| ClientId::new(uuid).ok())
             .ok_or_else(|| bad("Wrong UUID value", "Malformed hexadecimal UUID.")),
         ClientIdRule::Off { length_min, length_max } => {
             let fits = (length_min..=length_max).contains(&text.chars().count());
-            fits.then(|| ClientId::new(&text).ok()).flatten().ok_or_else(|| {
+            fits.then(|| ClientId::new(text).ok()).flatten().ok_or_else(|| {
                 let text = format!(
                     "The \"Client-Id\" header must have at least {length_min} and at most \
                      {length_max} characters."
@@ -93,11 +115,20 @@ fn canonical_uuid(text: &str) -> Option<String> {
     (digits.len() == 32).then_some(digits)
 }
 
-fn project(headers: &HeaderMap) -> Result<ProjectId, Failure> {
+fn project(
+    headers: &HeaderMap,
+    names: &[HeaderName],
+    kind: QueueKind,
+) -> Result<ProjectId, Failure> {
     let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
-    let value = PROJECT.iter().find_map(|name| headers.get(name));
+    let value = names.iter().find_map(|name| headers.get(name));
     let missing = || bad("Project-Id Missing", "The header X-PROJECT-ID was missing");
-    let text = text(value.ok_or_else(missing)?);
+    project_id(&text(value.ok_or_else(missing)?), kind)
+}
+
+/// The project of that id; `kind` is what its request names.
+pub(crate) fn project_id(text: &str, kind: QueueKind) -> Result<ProjectId, Failure> {
+    let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
     if text.is_empty() {
         return Err(bad(
             "Empty project header not allowed",
@@ -105,7 +136,7 @@ fn project(headers: &HeaderMap) -> Result<ProjectId, Failure> {
              retry.",
         ));
     }
-    ProjectId::new(&text).map_err(|_| invalid_queue())
+    ProjectId::new(text).map_err(|_| invalid_name(kind))
 }
 
 /// A header's value as text: UTF-8, or else Latin-1.
@@ -227,11 +258,12 @@ mod tests {
     #[test]
     fn a_project_may_be_any_text_and_may_stand_in_three_headers() {
         for name in ["x-project-id", "x-tenant-id", "x-tenant"] {
-            let found = project(&headers(&[(name, "JAM Projekt ü")])).unwrap();
+            let found = project(&headers(&[(name, "JAM Projekt ü")]), &PROJECT, QueueKind::Queue);
+            let found = found.unwrap();
             assert_eq!(found.as_str(), "JAM Projekt ü");
         }
         let first = headers(&[("x-tenant", "b"), ("x-project-id", "a")]);
-        assert_eq!(project(&first).unwrap().as_str(), "a");
+        assert_eq!(project(&first, &PROJECT, QueueKind::Queue).unwrap().as_str(), "a");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ALLOW, VARY};
+use http::header::{ALLOW, LOCATION, VARY};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use zaqar_core::{Effect, Error, ErrorClass, QueueKey};
 use zaqar_engine::EngineError;
 
 use super::answers::respond;
 use super::json::write::push_string;
+use super::names::by_kind;
 
 type Text = Cow<'static, str>;
 
@@ -24,7 +25,7 @@ struct Parts {
     description: Option<Text>,
     /// Further members of the body, JSON text beginning with a comma.
     more: &'static str,
-    allow: Option<String>,
+    header: Option<(HeaderName, String)>,
     cause: Option<EngineError>,
 }
 
@@ -39,7 +40,7 @@ impl Failure {
     }
 
     fn from_parts(status: StatusCode, title: Text, description: Option<Text>) -> Self {
-        let parts = Parts { status, title, description, more: "", allow: None, cause: None };
+        let parts = Parts { status, title, description, more: "", header: None, cause: None };
         Self(Box::new(parts))
     }
 
@@ -104,7 +105,7 @@ impl Failure {
     pub(crate) fn method_not_allowed(allow: String) -> Self {
         let title = "405 Method Not Allowed".into();
         let mut failure = Self::from_parts(StatusCode::METHOD_NOT_ALLOWED, title, None);
-        failure.0.allow = Some(allow);
+        failure.0.header = Some((ALLOW, allow));
         failure
     }
 
@@ -152,6 +153,12 @@ impl Failure {
         self
     }
 
+    /// Says where to look instead.
+    pub(crate) fn location(mut self, path: String) -> Self {
+        self.0.header = Some((LOCATION, path));
+        self
+    }
+
     fn caused_by(mut self, cause: EngineError) -> Self {
         self.0.cause = Some(cause);
         self
@@ -159,6 +166,16 @@ impl Failure {
 
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// What is wrong, in a sentence.
+    pub(crate) fn description(&self) -> &str {
+        self.0.description.as_ref().unwrap_or(&self.0.title)
+    }
+
+    /// Further members of the error's document: JSON text that begins with a comma, or nothing.
+    pub(crate) fn more(&self) -> &'static str {
+        self.0.more
     }
 
     /// What went wrong underneath, with every cause of it, for the log.
@@ -187,8 +204,10 @@ impl Failure {
         body.push('}');
         let mut headers: Vec<(HeaderName, HeaderValue)> =
             vec![(VARY, HeaderValue::from_static("Accept"))];
-        if let Some(allow) = self.0.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-            headers.push((ALLOW, allow));
+        if let Some((name, value)) = self.0.header
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
+            headers.push((name, value));
         }
         let json = HeaderValue::from_static("application/json");
         respond(self.0.status, json, headers, Bytes::from(body))
@@ -235,27 +254,30 @@ impl<'a> Operation<'a> {
     }
 
     fn store_failed(&self, error: Error) -> Failure {
-        let project = self.queue.map_or("", |key| key.project.as_str());
-        match &error {
-            Error::QueueNotFound { project, name } => {
-                Failure::not_found(format!("Queue {name} does not exist for project {project}"))
-            }
-            Error::MessageNotFound { queue, id } => message_missing(id, queue, project),
-            Error::ClaimNotFound { queue, id } => claim_missing(id, queue, project),
-            Error::MessageClaimed { .. } | Error::MessageNotClaimedBy { .. } => Failure::new(
+        match (&error, self.queue) {
+            (Error::QueueNotFound { .. }, Some(key)) => queue_missing(key),
+            (Error::MessageNotFound { id, .. }, Some(key)) => message_missing(id, key),
+            (Error::ClaimNotFound { id, .. }, Some(key)) => claim_missing(id, key),
+            (Error::SubscriptionNotFound { id }, _) => subscription_missing(id),
+            (Error::SubscriptionExists, _) => Failure::conflict(
+                "Such subscription already exists. Subscriptions are unique by project + queue + \
+                 subscriber URI.",
+            ),
+            (Error::MessageClaimed { .. } | Error::MessageNotClaimedBy { .. }, _) => Failure::new(
                 StatusCode::FORBIDDEN,
                 UNDELETABLE,
                 "This message is claimed; it cannot be deleted without a valid claim ID.",
             ),
-            Error::MessageNotClaimed { .. } => Failure::new(
+            (Error::MessageNotClaimed { .. }, _) => Failure::new(
                 StatusCode::BAD_REQUEST,
                 UNDELETABLE,
                 "A claim was specified, but the message is not currently claimed.",
             ),
             // The engine resolved the name anew and met another change: the next try may succeed.
-            Error::QueueGone { .. } | Error::QueueMoved { .. } | Error::QueueChanged { .. } => {
-                self.unavailable(error.into())
-            }
+            (
+                Error::QueueGone { .. } | Error::QueueMoved { .. } | Error::QueueChanged { .. },
+                _,
+            ) => self.unavailable(error.into()),
             _ => self.by_class(error.into()),
         }
     }
@@ -287,21 +309,31 @@ impl<'a> Operation<'a> {
 /// Title of the refusals to delete a message.
 pub(crate) const UNDELETABLE: &str = "Unable to delete";
 
+/// 404: no such queue, or topic.
+pub(crate) fn queue_missing(key: &QueueKey) -> Failure {
+    let (name, project) = (&key.name, &key.project);
+    let kind = by_kind(key.kind, "Queue", "Topic");
+    Failure::not_found(format!("{kind} {name} does not exist for project {project}"))
+}
+
 /// 404: no such message.
-pub(crate) fn message_missing(
-    id: impl std::fmt::Display,
-    queue: impl std::fmt::Display,
-    project: impl std::fmt::Display,
-) -> Failure {
-    let text = format!("Message {id} does not exist in queue {queue} for project {project}");
-    Failure::not_found(text)
+pub(crate) fn message_missing(id: impl std::fmt::Display, key: &QueueKey) -> Failure {
+    missing_in("Message", id, key)
 }
 
 /// 404: no such claim.
-pub(crate) fn claim_missing(
-    id: impl std::fmt::Display,
-    queue: impl std::fmt::Display,
-    project: impl std::fmt::Display,
-) -> Failure {
-    Failure::not_found(format!("Claim {id} does not exist in queue {queue} for project {project}"))
+pub(crate) fn claim_missing(id: impl std::fmt::Display, key: &QueueKey) -> Failure {
+    missing_in("Claim", id, key)
+}
+
+fn missing_in(what: &str, id: impl std::fmt::Display, key: &QueueKey) -> Failure {
+    let (name, project) = (&key.name, &key.project);
+    let kind = by_kind(key.kind, "queue", "topic");
+    let text = format!("{what} {id} does not exist in {kind} {name} for project {project}");
+    Failure::not_found(text)
+}
+
+/// 404: no such subscription.
+pub(crate) fn subscription_missing(id: impl std::fmt::Display) -> Failure {
+    Failure::not_found(format!("Subscription {id} does not exist"))
 }

@@ -58,6 +58,8 @@ const fn taking_document(
 const QUEUE: (&str, &str) = ("queue_name", "queue_name");
 const MESSAGE: (&str, &str) = ("message_id", "message_id");
 const CLAIM: (&str, &str) = ("claim_id", "claim_id");
+const SUBSCRIPTION: (&str, &str) = ("subscriptions_id", "subscriptions_id");
+const SUBSCRIPTION_LIMIT: (&str, &str) = ("limit", "subscription_limit");
 
 const RESOURCES: &[Resource] = &[
     resource(
@@ -68,6 +70,7 @@ const RESOURCES: &[Resource] = &[
     ),
     resource("rel/queue", "/v2/queues/{queue_name}", &[QUEUE], &["GET", "PUT", "DELETE", "PATCH"]),
     resource("rel/queue_stats", "/v2/queues/{queue_name}/stats", &[QUEUE], &["GET"]),
+    taking_document("rel/queue_share", "/v2/queues/{queue_name}/share", &[QUEUE], &["POST"]),
     taking_document("rel/queue_purge", "/v2/queues/{queue_name}/purge", &[QUEUE], &["POST"]),
     resource(
         "rel/messages",
@@ -118,6 +121,30 @@ const RESOURCES: &[Resource] = &[
         "/v2/queues/{queue_name}/claims/{claim_id}",
         &[QUEUE, CLAIM],
         &["DELETE"],
+    ),
+    resource(
+        "rel/subscriptions_get",
+        "/v2/queues/{queue_name}/subscriptions{?marker,limit}",
+        &[QUEUE, ("marker", "marker"), SUBSCRIPTION_LIMIT],
+        &["GET"],
+    ),
+    taking_document(
+        "rel/subscriptions_post",
+        "/v2/queues/{queue_name}/subscriptions",
+        &[QUEUE, SUBSCRIPTION_LIMIT],
+        &["POST"],
+    ),
+    resource(
+        "rel/subscription",
+        "/v2/queues/{queue_name}/subscriptions/{subscriptions_id}",
+        &[QUEUE, SUBSCRIPTION],
+        &["GET", "DELETE"],
+    ),
+    taking_document(
+        "rel/subscription_patch",
+        "/v2/queues/{queue_name}/subscriptions/{subscriptions_id}",
+        &[QUEUE, SUBSCRIPTION],
+        &["PATCH"],
     ),
     resource("rel/ping", "/v2/ping", &[], &["GET"]),
 ];

@@ -1,4 +1,4 @@
-//! `POST /v2/queues/{queue}/messages`: the path that every accepted message takes.
+//! `POST …/messages`: the path that every accepted message takes.
 //!
 //! The body is checked in one pass and walked in another; what a message says is never parsed, only
 //! cut out of the text.
@@ -12,11 +12,12 @@ use super::documents::{integer, to_unsigned};
 use super::errors::{Failure, Operation};
 use super::json::walk::Walker;
 use super::json::write::push;
+use super::names;
 use super::payload::{Payload, json_text};
 use super::represent::push_message_path;
 use super::routes::Call;
 
-/// `POST /v2/queues/{queue}/messages`
+/// `POST …/messages`
 pub(crate) async fn post(call: &Call<'_>, key: &QueueKey, payload: &mut Payload) -> Outcome {
     let operation = Operation::write(key, "Messages could not be enqueued.");
     let engine = call.engine();
@@ -35,7 +36,7 @@ pub(crate) async fn post(call: &Call<'_>, key: &QueueKey, payload: &mut Payload)
     let path = 64 + key.name.as_str().len();
     let mut location = String::with_capacity(path + 25 * posted.ids.len());
     let mut body = String::with_capacity(path + (path + 2) * posted.ids.len());
-    push(&mut location, format_args!("/v2/queues/{}/messages?ids=", key.name));
+    push(&mut location, format_args!("{}/messages?ids=", names::path(key)));
     body.push_str("{\"resources\": [");
     for (at, id) in posted.ids.iter().enumerate() {
         if at > 0 {
@@ -51,7 +52,8 @@ pub(crate) async fn post(call: &Call<'_>, key: &QueueKey, payload: &mut Payload)
     Ok(Answer::json(StatusCode::CREATED, body).location(location))
 }
 
-fn too_large(size: PostSizeMax, configured: u64) -> Failure {
+/// 400: more bytes than the queue takes.
+pub(crate) fn too_large(size: PostSizeMax, configured: u64) -> Failure {
     let text = "Message collection size is too large.";
     let Some(own) = size.queue else {
         return Failure::api(format!("{text} Max size {configured}"));
@@ -83,7 +85,11 @@ fn read_messages(bytes: &[u8], count_max: u64) -> Result<Vec<PostMessage>, Failu
     messages.ok_or_else(missing)?
 }
 
-fn read_array(walker: &mut Walker<'_>, count_max: u64) -> Result<Vec<PostMessage>, Failure> {
+/// Reads the array of messages ahead, at most one more than `count_max`.
+pub(crate) fn read_array(
+    walker: &mut Walker<'_>,
+    count_max: u64,
+) -> Result<Vec<PostMessage>, Failure> {
     let start = walker.clone();
     let read = if walker.first_byte() == Some(b'[') {
         read_elements(walker, usize::try_from(count_max).unwrap_or(usize::MAX))

@@ -4,13 +4,14 @@ use zaqar_core::{ListMessages, MessageId, MessageMarker, QueueKey};
 
 use super::answers::{Answer, Outcome};
 use super::errors::{Failure, Operation, message_missing};
+use super::names::{self, by_kind};
 use super::paging;
 use super::payload::Payload;
 use super::query::{Link, Query};
 use super::represent::{push_links, push_message, push_messages, text_for};
 use super::routes::Call;
 
-/// `GET /v2/queues/{queue}/messages`
+/// `GET …/messages`
 pub(crate) async fn list(call: &Call<'_>, key: &QueueKey, _: &mut Payload) -> Outcome {
     let query = call.query();
     if query.has("ids") { by_ids(call, key, &query).await } else { page(call, key, &query).await }
@@ -37,7 +38,7 @@ async fn page(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
     let operation = Operation::read(key, "Messages could not be listed.");
     let page = call.engine().message_list(key, options).await.map_err(|e| operation.failed(e))?;
     let next = page.next.map(|marker| {
-        Link::to(format!("/v2/queues/{}/messages", key.name))
+        Link::to(format!("{}/messages", names::path(key)))
             .with("limit", query.last("limit"))
             .with_boolean("echo", echo)
             .with_boolean("include_claimed", include_claimed)
@@ -68,9 +69,10 @@ async fn by_ids(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
     };
     if found.is_empty() {
         let (queue, project) = (&key.name, &key.project);
+        let kind = by_kind(key.kind, "queue", "topic");
         return Err(Failure::not_found(format!(
-            "No messages with IDs: {} found in the queue {queue} for project {project}.",
-            python_list(&asked)
+            "No messages with IDs: {} found in the {kind} {queue} for project {project}.",
+            python_list(asked.iter().copied())
         )));
     }
     let mut out = text_for(&found, key);
@@ -80,11 +82,10 @@ async fn by_ids(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
     Ok(Answer::ok(out))
 }
 
-/// `GET /v2/queues/{queue}/messages/{id}`
+/// `GET …/messages/{id}`
 pub(crate) async fn get(call: &Call<'_>, key: &QueueKey, _: &mut Payload) -> Outcome {
     let operation = Operation::read(key, "Message could not be retrieved.");
-    let id: MessageId =
-        call.id.parse().map_err(|_| message_missing(call.id, &key.name, &key.project))?;
+    let id: MessageId = call.id.parse().map_err(|_| message_missing(call.id, key))?;
     let found = call.engine().message_get(key, id).await.map_err(|e| operation.failed(e))?;
     let mut out = text_for(std::slice::from_ref(&found), key);
     push_message(&mut out, &found, key);
@@ -101,12 +102,12 @@ pub(crate) fn exceeds(count: usize, max: u64) -> bool {
     u64::try_from(count).is_ok_and(|count| count > max)
 }
 
-fn limit_refused(max: u64) -> Failure {
+pub(crate) fn limit_refused(max: u64) -> Failure {
     Failure::api(format!("Limit must be at least 1 and may not be greater than {max}."))
 }
 
 /// `['a', 'b']`, as this text has always shown a list.
-fn python_list(items: &[&str]) -> String {
-    let quoted = |item: &&str| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "\\'"));
-    format!("[{}]", items.iter().map(quoted).collect::<Vec<_>>().join(", "))
+pub(crate) fn python_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let quoted = |item: &str| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "\\'"));
+    format!("[{}]", items.map(quoted).collect::<Vec<_>>().join(", "))
 }

@@ -12,7 +12,7 @@ use super::query::Query;
 use super::represent::{push_popped, text_for};
 use super::routes::Call;
 
-/// `DELETE /v2/queues/{queue}/messages/{id}`
+/// `DELETE …/messages/{id}`
 pub(crate) async fn delete(call: &Call<'_>, key: &QueueKey, _: &mut Payload) -> Outcome {
     let Ok(id) = call.id.parse::<MessageId>() else { return Ok(Answer::no_content()) };
     let query = call.query();
@@ -23,7 +23,7 @@ pub(crate) async fn delete(call: &Call<'_>, key: &QueueKey, _: &mut Payload) -> 
     Ok(Answer::no_content())
 }
 
-/// `DELETE /v2/queues/{queue}/messages`
+/// `DELETE …/messages`
 pub(crate) async fn delete_many(call: &Call<'_>, key: &QueueKey, _: &mut Payload) -> Outcome {
     let query = call.query();
     let pop = query.integer("pop")?;

@@ -7,26 +7,32 @@
 mod answers;
 mod claims;
 mod config;
-mod context;
+mod confirmation;
+pub(crate) mod context;
 mod cors;
-mod documents;
-mod errors;
+pub(crate) mod documents;
+pub(crate) mod errors;
 mod health;
 mod home;
-mod json;
-mod message_post;
-mod messages;
+pub(crate) mod json;
+pub(crate) mod message_post;
+pub(crate) mod messages;
 mod messages_delete;
-mod names;
+pub(crate) mod names;
 mod paging;
 mod payload;
 mod ping;
 mod query;
 mod queue_patch;
 mod queues;
-mod represent;
+pub(crate) mod represent;
 mod request_id;
+mod route_table;
 mod routes;
+mod share;
+mod signed;
+mod subscription_confirm;
+pub(crate) mod subscriptions;
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
@@ -40,12 +46,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::ALLOW;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use zaqar_core::{Effect, QueueKey};
 use zaqar_engine::Engine;
 
 pub use config::{ClientIdRule, RestConfig};
+pub use confirmation::{ConfirmationKind, ConfirmationRequest, Confirmations};
 pub use cors::CorsConfig;
 pub use request_id::REQUEST_ID;
 
@@ -61,15 +68,22 @@ use routes::{Access, Call, Handler, Matched};
 pub(crate) struct App {
     engine: Engine,
     config: RestConfig,
+    /// There if subscribers have to confirm.
+    confirmations: Option<Arc<dyn Confirmations>>,
     home: Bytes,
 }
 
 /// The REST service over an engine.
 ///
 /// It answers every path; put it where it gets the whole path, for hrefs begin with `/v2/`.
-pub fn router(engine: Engine, config: RestConfig) -> Router {
+/// `confirmations` carries messages to subscribers that have to confirm; without it none is asked.
+pub fn router(
+    engine: Engine,
+    config: RestConfig,
+    confirmations: Option<Arc<dyn Confirmations>>,
+) -> Router {
     let home = home::document(config.admin_mode);
-    let app = Arc::new(App { engine, config, home });
+    let app = Arc::new(App { engine, config, confirmations, home });
     // `routes` decides what is served. The router knows the paths too, so that layers around it
     // find the route's template with the request.
     let templates = routes::paths(app.config.admin_mode);
@@ -86,7 +100,7 @@ async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> 
     let matched = routes::find(&path, app.config.admin_mode);
     let route = matched.as_ref().map(|matched| matched.route.path);
 
-    let handled = handle(&app, &parts, matched, &mut payload);
+    let handled = handle(&app, &parts, &path, matched, &mut payload);
     let handled = match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_panic) => Err(died(&parts.method)),
@@ -109,20 +123,23 @@ async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> 
 async fn handle(
     app: &App,
     parts: &Parts,
+    path: &[u8],
     matched: Option<Matched<'_>>,
     payload: &mut Payload,
 ) -> Outcome {
-    let Matched { route, queue, id } = matched.ok_or_else(Failure::no_route)?;
-    refuse_signed(&parts.headers)?;
+    let matched = matched.ok_or_else(Failure::no_route)?;
+    let Matched { route, name, id } = matched;
+    let signed = signed::check(&app.config.url_signer, app.engine.clock().now(), parts, path)?;
     context::refuse_form(&parts.headers)?;
     context::check_accept(&parts.headers)?;
-    let caller = if route.is_open() {
-        None
-    } else {
-        Some(RequestContext::from_headers(&parts.headers, app.config.client_id)?)
+    let (headers, rule, kind) = (&parts.headers, app.config.client_id, matched.kind());
+    let caller = match (route.is_open(), signed) {
+        (true, _) => None,
+        (false, true) => Some(RequestContext::of_signed(headers, rule, kind)?),
+        (false, false) => Some(RequestContext::from_headers(headers, rule, kind)?),
     };
-    let key: Option<QueueKey> = match (&caller, queue) {
-        (Some(caller), Some(name)) => Some(names::queue_key(&caller.project, name)?),
+    let key: Option<QueueKey> = match (&caller, name) {
+        (Some(caller), Some((kind, name))) => Some(names::queue_key(&caller.project, kind, name)?),
         _ => None,
     };
     let Some(endpoint) = route.endpoint(&parts.method) else {
@@ -151,12 +168,6 @@ async fn handle(
         (Handler::Queue(run), Some(key)) => run(&call, key, payload).await,
         (Handler::Queue(_), None) => Err(Failure::internal()),
     }
-}
-
-/// Refuses signed requests. Nothing here hands out signatures, so none is right; to overlook one
-/// would answer what its header says is guarded.
-fn refuse_signed(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.contains_key("url-signature") { Err(Failure::no_route()) } else { Ok(()) }
 }
 
 /// Whether the policy lets the caller do it.

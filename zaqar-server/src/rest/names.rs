@@ -4,24 +4,53 @@ use std::cmp::Ordering;
 
 use http::StatusCode;
 use zaqar_core::limits::QUEUE_NAME_CHARS_MAX;
-use zaqar_core::{ProjectId, QueueKey, QueueName};
+use zaqar_core::{ProjectId, QueueKey, QueueKind, QueueName};
 
 use super::errors::Failure;
 
-/// 400: the queue's name or the project's id is none.
-pub(crate) fn invalid_queue() -> Failure {
-    Failure::new(
-        StatusCode::BAD_REQUEST,
-        "Invalid queue identification",
-        "The format of the submitted queue name or project id is not valid.",
-    )
+/// What to say of queues, or of topics.
+pub(crate) fn by_kind<T>(kind: QueueKind, queue: T, topic: T) -> T {
+    match kind {
+        QueueKind::Queue => queue,
+        QueueKind::Topic => topic,
+    }
 }
 
-/// The queue that a path names.
-pub(crate) fn queue_key(project: &ProjectId, segment: &[u8]) -> Result<QueueKey, Failure> {
-    let name = std::str::from_utf8(segment).map_err(|_| invalid_queue())?;
-    let name = QueueName::new(name).map_err(|_| invalid_queue())?;
-    Ok(QueueKey::queue(project.clone(), name))
+/// Where a project's queues, or topics, are listed.
+pub(crate) fn collection_path(kind: QueueKind) -> &'static str {
+    by_kind(kind, "/v2/queues", "/v2/topics")
+}
+
+/// Where a queue or topic is.
+pub(crate) fn path(key: &QueueKey) -> String {
+    format!("{}/{}", collection_path(key.kind), key.name)
+}
+
+/// 400: the name or the project's id is none.
+pub(crate) fn invalid_name(kind: QueueKind) -> Failure {
+    let (title, text) = by_kind(
+        kind,
+        (
+            "Invalid queue identification",
+            "The format of the submitted queue name or project id is not valid.",
+        ),
+        (
+            "Invalid topic identification",
+            "The format of the submitted topic name or project id is not valid.",
+        ),
+    );
+    Failure::new(StatusCode::BAD_REQUEST, title, text)
+}
+
+/// The queue or topic that a path names.
+pub(crate) fn queue_key(
+    project: &ProjectId,
+    kind: QueueKind,
+    segment: &[u8],
+) -> Result<QueueKey, Failure> {
+    let name = std::str::from_utf8(segment).map_err(|_| invalid_name(kind))?;
+    let name = QueueName::new(name).map_err(|_| invalid_name(kind))?;
+    Ok(QueueKey { project: project.clone(), kind, name })
 }
 
 /// The last name that is not behind `marker`, which may be any text; `None` if every name is
@@ -59,9 +88,10 @@ mod tests {
     fn names_that_no_queue_may_have_are_refused() {
         let project = ProjectId::new("p").unwrap();
         for bad in [&b""[..], b"Nice-Bo@t", b"a\n", "ü".as_bytes(), b"\xfc", &[b'x'; 65]] {
-            assert!(queue_key(&project, bad).is_err(), "{bad:?}");
+            assert!(queue_key(&project, QueueKind::Queue, bad).is_err(), "{bad:?}");
         }
-        assert!(queue_key(&project, b"a.B-9_").is_ok());
+        let topic = queue_key(&project, QueueKind::Topic, b"a.B-9_").unwrap();
+        assert_eq!(path(&topic), "/v2/topics/a.B-9_");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! `PATCH /v2/queues/{queue}`: changes to metadata, written as JSON patch operations.
+//! `PATCH` of a queue or topic: changes to metadata, written as JSON patch operations.
 
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -9,6 +9,7 @@ use zaqar_engine::{EngineError, PatchOperation};
 use super::answers::{Answer, Outcome};
 use super::errors::{Failure, Operation};
 use super::json::write::to_text;
+use super::names::by_kind;
 use super::payload::{Payload, json_text};
 use super::queues::{metadata_size_max, too_large};
 use super::routes::Call;
@@ -16,7 +17,7 @@ use super::routes::Call;
 const MEDIA_TYPE: &str = "application/openstack-messaging-v2.0-json-patch";
 const OPERATIONS: &str = "It must be one of the following: add, remove, replace.";
 
-/// `PATCH /v2/queues/{queue}`
+/// `PATCH /v2/queues/{queue}`, `PATCH /v2/topics/{topic}`
 pub(crate) async fn patch(call: &Call<'_>, key: &QueueKey, payload: &mut Payload) -> Outcome {
     let read = payload.read(metadata_size_max(call), || Failure::body(too_large(call)));
     let bytes = read.await?;
@@ -34,7 +35,10 @@ pub(crate) async fn patch(call: &Call<'_>, key: &QueueKey, payload: &mut Payload
     let answer =
         call.engine().queue_patch(key, &operations).await.map_err(|error| match error {
             EngineError::Attribute { message } => Failure::body(message),
-            other => Operation::write(key, "Queue could not be updated.").failed(other),
+            other => {
+                let (queue, topic) = ("Queue could not be updated.", "Topic could not be updated.");
+                Operation::write(key, by_kind(key.kind, queue, topic)).failed(other)
+            }
         })?;
     Ok(Answer::ok(to_text(&answer)))
 }

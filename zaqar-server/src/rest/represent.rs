@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use zaqar_core::{Message, MessageEdge, QueueKey, Timestamp};
 
 use super::json::write::{push, push_string};
+use super::names::collection_path;
 
 /// Room for a message's members besides its body and its queue's name, in bytes.
 const MEMBERS_BYTES: usize = 224;
@@ -57,7 +58,7 @@ pub(crate) fn push_popped(out: &mut String, message: &Message) {
 
 /// Appends the path of a message.
 pub(crate) fn push_message_path(out: &mut String, id: zaqar_core::MessageId, key: &QueueKey) {
-    push(out, format_args!("/v2/queues/{}/messages/{id}", key.name));
+    push(out, format_args!("{}/{}/messages/{id}", collection_path(key.kind), key.name));
 }
 
 /// Appends the oldest or newest message of a queue as its statistics show it.
@@ -81,7 +82,7 @@ pub(crate) fn push_links(out: &mut String, next: Option<&str>) {
 }
 
 /// `2033-05-18T03:33:20Z`.
-fn iso_8601(at: Timestamp) -> String {
+pub(crate) fn iso_8601(at: Timestamp) -> String {
     let moment =
         OffsetDateTime::from_unix_timestamp(at.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (moment.date(), moment.time());

@@ -1,19 +1,19 @@
-//! What is served: one table of paths, methods, policy rules and handlers.
+//! How a path finds its route, and what a route's handlers are given. What is served is in the
+//! [table](super::route_table).
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
-use zaqar_core::{ClientId, ProjectId, QueueKey};
+use zaqar_core::{ClientId, ProjectId, QueueKey, QueueKind};
 use zaqar_engine::{Engine, Limits};
 
+use super::App;
 use super::answers::{Answer, Outcome};
 use super::config::RestConfig;
 use super::context::RequestContext;
 use super::payload::Payload;
 use super::query::Query;
-use super::{
-    App, claims, health, home, message_post, messages, messages_delete, ping, queue_patch, queues,
-};
+use super::route_table::ROUTES;
 
 /// A request on its way to a handler: everything but its body.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Call<'r> {
     pub(crate) headers: &'r HeaderMap,
     /// The text behind the question mark.
     pub(crate) query: &'r str,
-    /// The path's last variable, if it has one besides the queue.
+    /// The path's further variable, if it has one besides the queue or topic.
     pub(crate) id: &'r str,
 }
 
@@ -63,7 +63,7 @@ pub(crate) enum Handler {
     Open(fn() -> Answer),
     /// Is about a project.
     Project(for<'a> fn(&'a Call<'a>) -> BoxFuture<'a, Outcome>),
-    /// Is about a queue.
+    /// Is about a queue or a topic.
     Queue(for<'a> fn(&'a Call<'a>, &'a QueueKey, &'a mut Payload) -> BoxFuture<'a, Outcome>),
 }
 
@@ -86,9 +86,10 @@ pub(crate) struct Endpoint {
 
 /// A piece of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Segment {
+pub(crate) enum Segment {
     Is(&'static str),
     Queue,
+    Topic,
     Id,
 }
 
@@ -96,18 +97,26 @@ enum Segment {
 pub(crate) struct Route {
     /// The path as reports show it.
     pub(crate) path: &'static str,
-    segments: &'static [Segment],
+    pub(crate) segments: &'static [Segment],
     /// Ascending by method, as clients are shown them.
     pub(crate) endpoints: &'static [Endpoint],
     /// Served in admin mode only.
-    admin: bool,
+    pub(crate) admin: bool,
 }
 
 /// A route that fits a path, and the path's variables.
 pub(crate) struct Matched<'p> {
     pub(crate) route: &'static Route,
-    pub(crate) queue: Option<&'p [u8]>,
+    /// The queue's name, or the topic's.
+    pub(crate) name: Option<(QueueKind, &'p [u8])>,
     pub(crate) id: &'p [u8],
+}
+
+impl Matched<'_> {
+    /// What the path is about; a queue where it names none.
+    pub(crate) fn kind(&self) -> QueueKind {
+        self.name.map_or(QueueKind::Queue, |(kind, _)| kind)
+    }
 }
 
 impl Route {
@@ -130,12 +139,13 @@ impl Route {
         if path.len() != self.segments.len() {
             return None;
         }
-        let mut matched = Matched { route: self, queue: None, id: b"" };
+        let mut matched = Matched { route: self, name: None, id: b"" };
         for (segment, text) in self.segments.iter().zip(path) {
             match segment {
                 Segment::Is(word) if word.as_bytes() == *text => {}
                 Segment::Is(_) => return None,
-                Segment::Queue => matched.queue = Some(text),
+                Segment::Queue => matched.name = Some((QueueKind::Queue, text)),
+                Segment::Topic => matched.name = Some((QueueKind::Topic, text)),
                 Segment::Id => matched.id = text,
             }
         }
@@ -144,7 +154,7 @@ impl Route {
 }
 
 /// Longer paths than any route's need not be looked at whole.
-const SEGMENTS_MAX: usize = 6;
+const SEGMENTS_MAX: usize = 7;
 
 /// The route that fits a path whose percent-encoding is undone.
 pub(crate) fn find(path: &[u8], admin_mode: bool) -> Option<Matched<'_>> {
@@ -162,128 +172,6 @@ fn served(admin_mode: bool) -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(move |route| admin_mode || !route.admin)
 }
 
-const fn everyone(method: Method, rule: &'static str, handler: Handler) -> Endpoint {
-    Endpoint { method, rule: Some(rule), access: Access::Everyone, handler }
-}
-
-const fn ruleless(method: Method, handler: Handler) -> Endpoint {
-    Endpoint { method, rule: None, access: Access::Everyone, handler }
-}
-
-macro_rules! project {
-    ($handler:path) => {
-        Handler::Project(|call| Box::pin($handler(call)))
-    };
-}
-
-macro_rules! queue {
-    ($handler:path) => {
-        Handler::Queue(|call, key, payload| Box::pin($handler(call, key, payload)))
-    };
-}
-
-use Segment::{Id, Is, Queue};
-
-static ROUTES: &[Route] = &[
-    Route {
-        path: "/v2/queues/{queue}/messages",
-        segments: &[Is("v2"), Is("queues"), Queue, Is("messages")],
-        endpoints: &[
-            everyone(Method::DELETE, "messages:delete_all", queue!(messages_delete::delete_many)),
-            everyone(Method::GET, "messages:get_all", queue!(messages::list)),
-            everyone(Method::POST, "messages:create", queue!(message_post::post)),
-        ],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues/{queue}/messages/{id}",
-        segments: &[Is("v2"), Is("queues"), Queue, Is("messages"), Id],
-        endpoints: &[
-            everyone(Method::DELETE, "messages:delete", queue!(messages_delete::delete)),
-            everyone(Method::GET, "messages:get", queue!(messages::get)),
-        ],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues/{queue}/claims",
-        segments: &[Is("v2"), Is("queues"), Queue, Is("claims")],
-        endpoints: &[everyone(Method::POST, "claims:create", queue!(claims::create))],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues/{queue}/claims/{id}",
-        segments: &[Is("v2"), Is("queues"), Queue, Is("claims"), Id],
-        endpoints: &[
-            everyone(Method::DELETE, "claims:delete", queue!(claims::delete)),
-            everyone(Method::GET, "claims:get", queue!(claims::get)),
-            everyone(Method::PATCH, "claims:update", queue!(claims::update)),
-        ],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues/{queue}",
-        segments: &[Is("v2"), Is("queues"), Queue],
-        endpoints: &[
-            everyone(Method::DELETE, "queues:delete", queue!(queues::delete)),
-            everyone(Method::GET, "queues:get", queue!(queues::get)),
-            everyone(Method::HEAD, "queues:get", queue!(queues::head)),
-            everyone(Method::PATCH, "queues:update", queue!(queue_patch::patch)),
-            everyone(Method::PUT, "queues:create", queue!(queues::create)),
-        ],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues",
-        segments: &[Is("v2"), Is("queues")],
-        endpoints: &[everyone(Method::GET, "queues:get_all", project!(queues::list))],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues/{queue}/stats",
-        segments: &[Is("v2"), Is("queues"), Queue, Is("stats")],
-        endpoints: &[everyone(Method::GET, "queues:stats", queue!(queues::stats))],
-        admin: false,
-    },
-    Route {
-        path: "/v2/queues/{queue}/purge",
-        segments: &[Is("v2"), Is("queues"), Queue, Is("purge")],
-        endpoints: &[everyone(Method::POST, "queues:purge", queue!(queues::purge))],
-        admin: false,
-    },
-    Route {
-        path: "/",
-        segments: &[Is("")],
-        endpoints: &[ruleless(Method::GET, Handler::Open(home::versions))],
-        admin: false,
-    },
-    Route {
-        path: "/v2/",
-        segments: &[Is("v2"), Is("")],
-        endpoints: &[ruleless(Method::GET, project!(home::home))],
-        admin: false,
-    },
-    Route {
-        path: "/v2/ping",
-        segments: &[Is("v2"), Is("ping")],
-        endpoints: &[
-            everyone(Method::GET, "ping:get", project!(ping::get)),
-            everyone(Method::HEAD, "ping:get", project!(ping::head)),
-        ],
-        admin: false,
-    },
-    Route {
-        path: "/v2/health",
-        segments: &[Is("v2"), Is("health")],
-        endpoints: &[Endpoint {
-            method: Method::GET,
-            rule: Some("health:get"),
-            access: Access::Role("admin"),
-            handler: project!(health::get),
-        }],
-        admin: true,
-    },
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,10 +180,12 @@ mod tests {
     fn paths_find_their_route_and_only_theirs() {
         let found = |path: &str| {
             let matched = find(path.as_bytes(), false)?;
-            let queue = matched.queue.map(|q| String::from_utf8_lossy(q).into_owned());
-            Some((matched.route.path, queue, String::from_utf8_lossy(matched.id).into_owned()))
+            let name =
+                matched.name.map(|(kind, n)| (kind, String::from_utf8_lossy(n).into_owned()));
+            Some((matched.route.path, name, String::from_utf8_lossy(matched.id).into_owned()))
         };
-        let queue = |name: &str| Some(name.to_owned());
+        let queue = |name: &str| Some((QueueKind::Queue, name.to_owned()));
+        let topic = |name: &str| Some((QueueKind::Topic, name.to_owned()));
         let item = "/v2/queues/{queue}";
         let message = "/v2/queues/{queue}/messages/{id}";
         assert_eq!(found("/"), Some(("/", None, String::new())));
@@ -303,6 +193,9 @@ mod tests {
         assert_eq!(found("/v2/queues/q"), Some((item, queue("q"), String::new())));
         assert_eq!(found("/v2/queues/"), Some((item, queue(""), String::new())));
         assert_eq!(found("/v2/queues/q/messages/7"), Some((message, queue("q"), "7".into())));
+        let confirm = "/v2/topics/{topic}/subscriptions/{id}/confirm";
+        let path = "/v2/topics/t/subscriptions/7/confirm";
+        assert_eq!(found(path), Some((confirm, topic("t"), "7".into())));
         for missing in [
             "",
             "*",
@@ -312,8 +205,11 @@ mod tests {
             "/v2/queues/q/metadata",
             "/v2/queues/q/messages/7/x",
             "/v2/queues/q/messages/7/x/y/z",
+            "/v2/queues/q/subscriptions/7/confirm/y/z",
             "/v2/health",
-            "/v2/topics",
+            "/v2/topics/t/claims",
+            "/v2/topics/t/share",
+            "/v2/queues/q/subscriptions/7/confirm/x",
             "/v2/pools",
         ] {
             assert_eq!(found(missing), None, "{missing}");
@@ -326,7 +222,8 @@ mod tests {
         for route in ROUTES {
             let methods: Vec<&str> = route.endpoints.iter().map(|e| e.method.as_str()).collect();
             assert!(methods.is_sorted(), "{}", route.path);
-            let names_queue = route.segments.contains(&Queue);
+            let names = |segment| matches!(segment, &Segment::Queue | &Segment::Topic);
+            let names_queue = route.segments.iter().any(names);
             for endpoint in route.endpoints {
                 let wants_queue = matches!(endpoint.handler, Handler::Queue(_));
                 assert_eq!(wants_queue, names_queue, "{}", route.path);

@@ -52,6 +52,7 @@ async fn the_home_document_lists_what_is_served_under_v2() {
             "rel/queues",
             "rel/queue",
             "rel/queue_stats",
+            "rel/queue_share",
             "rel/queue_purge",
             "rel/messages",
             "rel/post_messages",
@@ -62,6 +63,10 @@ async fn the_home_document_lists_what_is_served_under_v2() {
             "rel/post_claim",
             "rel/patch_claim",
             "rel/delete_claim",
+            "rel/subscriptions_get",
+            "rel/subscriptions_post",
+            "rel/subscription",
+            "rel/subscription_patch",
             "rel/ping",
         ]
     );

@@ -49,7 +49,7 @@ impl Service {
         let control: Arc<dyn ControlDriver> = Arc::new(store.control(Arc::clone(&time)));
         let data = wrap(Arc::new(store.data(Arc::clone(&time))));
         let stores = Stores::new(Arc::clone(&control), Arc::clone(&data));
-        let router = rest::router(Engine::new(stores, time, engine), rest);
+        let router = rest::router(Engine::new(stores, time, engine), rest, None);
         Self { router, clock, control, data }
     }
 
