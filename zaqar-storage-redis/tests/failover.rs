@@ -91,6 +91,24 @@ async fn what_was_acknowledged_survives_the_loss_of_the_primary() -> anyhow::Res
 }
 
 #[tokio::test]
+async fn a_primary_that_would_write_without_its_replica_is_noticed() -> anyhow::Result<()> {
+    let backend = Backend::start(Service::RedisSentinel, Options::new())?;
+    let drivers = open(&format!("{}?wait_replicas=1", backend.uri())).await?;
+    let health = drivers.data.health().await?;
+    assert!(health.safe && health.warnings.is_empty(), "{health:?}");
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}/", primary(&backend).await?))?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("min-replicas-to-write").arg(0);
+    set.query_async::<()>(&mut connection).await?;
+    let health = drivers.data.health().await?;
+    let named = "min-replicas-to-write is 0, must be 1 or more";
+    let named = health.warnings.iter().any(|text| text.contains(named));
+    assert!(!health.safe && named, "{health:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_waiting_health_says_that_a_failover_may_lose() -> anyhow::Result<()> {
     let backend = Backend::start(Service::RedisSentinel, Options::new())?;
     let drivers = open(&backend.uri()).await?;

@@ -22,6 +22,8 @@ struct Deployment {
     parameters: &'static str,
     /// Given to the servers.
     arguments: &'static [&'static str],
+    /// The size of the disk that they have for themselves.
+    disk_mib: Option<u32>,
     unreliable: bool,
 }
 
@@ -30,6 +32,7 @@ const SERVER: Deployment = Deployment {
     mode: "server",
     parameters: "",
     arguments: &[],
+    disk_mib: None,
     unreliable: false,
 };
 
@@ -44,6 +47,9 @@ const SENTINEL: Deployment = Deployment {
     ..SERVER
 };
 
+/// It ends when it cannot write, as it must where each answer promises that it did.
+const FULL: Deployment = Deployment { mode: "full-disk", disk_mib: Some(8), ..SERVER };
+
 const FORGETFUL: Deployment = Deployment {
     mode: "forgetful",
     arguments: &["--appendonly", "no"],
@@ -56,12 +62,13 @@ fn main() -> ExitCode {
         .on("redis", || start(SERVER))
         .on("redis-cluster", || start(CLUSTER))
         .fails_over("redis-sentinel", || start(SENTINEL))
+        .fills_up("redis-full-disk", || start(FULL))
         .catches("a_server_without_append_only_file", SIGKILL, &["lost"], || start(FORGETFUL))
         .run()
 }
 
 fn start(deployment: Deployment) -> anyhow::Result<Availability> {
-    let Deployment { service, mode, parameters, arguments, unreliable } = deployment;
+    let Deployment { service, mode, parameters, arguments, disk_mib, unreliable } = deployment;
     let subject = Subject {
         driver: "redis".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -74,6 +81,9 @@ fn start(deployment: Deployment) -> anyhow::Result<Availability> {
         let drivers = zaqar_storage_redis::open(&uri, options).await?;
         Ok(Drivers { control: drivers.control, data: drivers.data })
     };
-    let options = Options::new().arguments(arguments.iter().copied());
+    let mut options = Options::new().arguments(arguments.iter().copied());
+    if let Some(mib) = disk_mib {
+        options = options.disk(mib);
+    }
     Private::harness(subject, service, options, open)
 }

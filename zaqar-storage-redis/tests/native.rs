@@ -63,6 +63,14 @@ async fn total(drivers: &RedisDrivers, queue: &QueueRef) -> anyhow::Result<u64> 
     Ok(drivers.data.messages().message_stats(queue).await?.total())
 }
 
+fn assert_refused(opened: Result<RedisDrivers, OpenError>, named: &str, is: &str, must_be: &str) {
+    let refused = opened.err();
+    let Some(OpenError::Unsafe { setting, value, safe }) = refused else {
+        panic!("{named} = {is} was answered with {refused:?}");
+    };
+    assert_eq!((setting.as_str(), value.as_str(), safe.as_str()), (named, is, must_be));
+}
+
 #[tokio::test]
 async fn each_unsafe_setting_is_refused_by_name_and_let_through_on_demand() -> anyhow::Result<()> {
     let backend = server(&[])?;
@@ -76,14 +84,7 @@ async fn each_unsafe_setting_is_refused_by_name_and_let_through_on_demand() -> a
         ("appendonly", "no", "yes"),
     ] {
         tell(&mut raw, &format!("CONFIG SET {setting} {unsafe_value}")).await?;
-        let refused = open(&backend.uri()).await.err();
-        let Some(OpenError::Unsafe { setting: named, value, safe }) = refused else {
-            anyhow::bail!("{setting} = {unsafe_value} was answered with {refused:?}");
-        };
-        assert_eq!(
-            (named.as_str(), value.as_str(), safe.as_str()),
-            (setting, unsafe_value, safe_value)
-        );
+        assert_refused(open(&backend.uri()).await, setting, unsafe_value, safe_value);
         let opened = zaqar_storage_redis::open(&backend.uri(), options().unreliable(true)).await?;
         let health = opened.data.health().await?;
         assert!(
@@ -191,7 +192,10 @@ async fn a_demoted_server_refuses_without_effect() -> anyhow::Result<()> {
     tell(&mut raw, "REPLICAOF 127.0.0.1 1").await?;
     let error = post(&drivers, &queue, 1).await?.expect_err("it is a replica");
     assert_eq!(error.effect(), Effect::None, "{error:?}");
-    assert!(!drivers.data.health().await?.safe);
+    let health = drivers.data.health().await?;
+    let named = health.warnings.iter().any(|text| text.contains("role is slave, must be master"));
+    assert!(!health.safe && named, "{health:?}");
+    assert_refused(open(&backend.uri()).await, "role", "slave", "master");
     tell(&mut raw, "REPLICAOF NO ONE").await?;
     post(&drivers, &queue, 1).await??;
     assert_eq!(total(&drivers, &queue).await?, 2);
@@ -300,6 +304,25 @@ async fn waiting_for_replicas_that_are_not_there_leaves_a_post_in_doubt() -> any
     assert!(named, "{refused:?}");
     let unsafe_one = zaqar_storage_redis::open(&uri, options().unreliable(true)).await;
     assert!(unsafe_one.is_err(), "the record was not copied: {unsafe_one:?}");
+    Ok(())
+}
+
+/// A server that flushes once a second is safe where each answer waits for it; not one that cannot.
+#[tokio::test]
+async fn waiting_for_the_file_is_refused_where_the_server_cannot() -> anyhow::Result<()> {
+    let backend = server(&[])?;
+    let mut raw = raw(&backend).await?;
+    let info: String = redis::cmd("INFO").arg("server").query_async(&mut raw).await?;
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+    let version = version.unwrap_or_default().trim();
+    let uri = format!("{}?wait_aof=1", backend.uri());
+    if version.starts_with("6.") || version.starts_with("7.0.") {
+        let value = format!("of no use to Redis {version}");
+        assert_refused(open(&uri).await, "wait_aof", &value, "off before Redis 7.2");
+    } else {
+        tell(&mut raw, "CONFIG SET appendfsync everysec").await?;
+        assert!(open(&uri).await?.data.health().await?.safe);
+    }
     Ok(())
 }
 
