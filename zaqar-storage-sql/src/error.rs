@@ -16,7 +16,6 @@ mod sqlite_code {
     pub(super) const IOERR: i64 = 10;
     pub(super) const FULL: i64 = 13;
     pub(super) const CANTOPEN: i64 = 14;
-    pub(super) const CONSTRAINT: i64 = 19;
 }
 
 /// Why a step failed: the operation was refused, or the engine failed under it.
@@ -74,27 +73,10 @@ pub(crate) fn damaged(what: &'static str) -> sqlx::Error {
     sqlx::Error::Decode(format!("stored {what} is not valid").into())
 }
 
-/// What the failure of a statement that commits by itself means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether there was no room on the disk.
 #[cfg(feature = "sqlite")]
-pub(crate) enum Refusal {
-    /// It never had the write lock.
-    NotBegun,
-    /// It aborted itself and changed nothing.
-    Aborted,
-    /// It may have been committed.
-    InDoubt,
-}
-
-#[cfg(feature = "sqlite")]
-impl Refusal {
-    pub(crate) fn of(error: &sqlx::Error) -> Self {
-        match primary_code(error) {
-            Some(sqlite_code::BUSY | sqlite_code::LOCKED) => Self::NotBegun,
-            Some(sqlite_code::CONSTRAINT) => Self::Aborted,
-            _ => Self::InDoubt,
-        }
-    }
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(sqlite_code::FULL)
 }
 
 /// SQLite's primary result code: the low byte of the extended one.

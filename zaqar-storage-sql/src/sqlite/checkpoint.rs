@@ -14,6 +14,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Notify;
 
+use super::engine::Engine;
+use super::statement::query;
+
 /// How often to look.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Pages in the log from which on a pass is worth its flush.
@@ -37,11 +40,11 @@ impl Checkpoints {
     }
 
     /// Between two batches: copies the log's last pages if that is wanted. No reader is waited for.
-    pub(crate) async fn help(&self, writer: &mut SqliteConnection) {
+    pub(crate) fn help(&self, writer: &Engine) {
         if !self.writer_wanted.swap(false, Ordering::AcqRel) {
             return;
         }
-        if let Err(error) = checkpoint(writer, "PRAGMA wal_checkpoint(PASSIVE)").await {
+        if let Err(error) = writer.rows(&query("PRAGMA wal_checkpoint(PASSIVE)")) {
             tracing::warn!(%error, "the writer's checkpoint failed; a later one goes on");
         }
         self.writer_done.notify_one();

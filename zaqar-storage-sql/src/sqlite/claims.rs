@@ -1,8 +1,6 @@
 //! Claims: reading, renewing and releasing them. Making one is in [`super::deal`].
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::oneshot;
 use zaqar_core::{
     Claim, ClaimController, ClaimId, Claimed, CreateClaim, Error, Message, QueueRef, Result,
@@ -18,7 +16,8 @@ use super::leases::EXTEND;
 use super::posts::ttl_code;
 use super::reader::{check_head, failed, purged_row};
 use super::rows::{id_list, message, message_columns, ttl};
-use super::step::{Statement, Step};
+use super::statement::{Row, Statement, query};
+use super::step::Step;
 use super::tables::row_id;
 use super::takes::{Outcome, Take, Taker};
 use super::task::Task;
@@ -56,7 +55,7 @@ pub(crate) async fn held(
     head: &Head,
     id: ClaimId,
 ) -> Result<Vec<Message>, sqlx::Error> {
-    let select = bind_held(sqlx::query(HELD), head.number, id, step.now).bind(head.number);
+    let select = bind_held(query(HELD), head.number, id, step.now).bind(head.number);
     let rows = step.rows(select).await?;
     rows.iter().map(|row| message(row, 1, queue.incarnation, step.now)).collect()
 }
@@ -65,7 +64,7 @@ fn not_found(queue: &QueueRef, id: ClaimId) -> Error {
     Error::ClaimNotFound { queue: queue.key.name.clone(), id }
 }
 
-fn read_claim(row: &SqliteRow, id: ClaimId, now: Timestamp) -> Result<Claim, sqlx::Error> {
+fn read_claim(row: &Row, id: ClaimId, now: Timestamp) -> Result<Claim, sqlx::Error> {
     let started = Timestamp::from_millis(row.try_get(2)?);
     Ok(Claim {
         id,
@@ -97,12 +96,12 @@ impl Task for UpdateClaim {
         }
         let short_lived =
             held.iter().filter(|(_, expires)| *expires < ends_at.as_millis()).map(|(id, _)| *id);
-        let extend = sqlx::query(EXTEND)
+        let extend = query(EXTEND)
             .bind(ttl_code(self.ttl.plus(self.grace)))
             .bind(ends_at.after(self.grace).as_millis())
             .bind(id_list(short_lived));
         step.execute(extend).await?;
-        let renew = sqlx::query(
+        let renew = query(
             "UPDATE messages SET avail = ? WHERE id IN (SELECT value FROM json_each(?)); \
              UPDATE claims SET ttl = ?, started = ?, ends = ? WHERE queue = ? AND id = ?",
         )
@@ -125,7 +124,7 @@ impl UpdateClaim {
         step: &mut Step<'_>,
         head: &Head,
     ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT m.id, m.expires \
              FROM json_each((SELECT messages FROM claims WHERE queue = ? AND id = ?)) AS j \
              CROSS JOIN messages AS m ON m.id = j.value \
@@ -154,7 +153,7 @@ impl Task for DeleteClaim {
         let head = step.head(&self.queue).await?;
         let bytes = self.id.as_bytes().to_vec();
         // Only what it holds at this moment: another claim may have the message by now (G6).
-        let release = sqlx::query(
+        let release = query(
             "UPDATE messages SET avail = 0, claim = NULL WHERE id IN \
                (SELECT value FROM \
                  json_each((SELECT messages FROM claims WHERE queue = ? AND id = ?))) \
@@ -182,14 +181,13 @@ impl ClaimController for SqliteData {
         const OPERATION: &str = "claim_get";
         let number = self.store.reader.number(OPERATION, queue).await?;
         let now = self.store.clock.now();
-        let select =
-            sqlx::query(CLAIM).bind(number).bind(id.as_bytes().to_vec()).bind(now.as_millis());
+        let select = query(CLAIM).bind(number).bind(id.as_bytes().to_vec()).bind(now.as_millis());
         let select = bind_held(select, number, id, now).bind(number);
         let rows = self.store.reader.rows_of_queue(OPERATION, queue, select).await?;
         let decode = |error| failed(OPERATION, error);
         let (mut claim, mut messages) = (None, Vec::new());
         for row in &rows {
-            if row.try_get::<i64, _>(0).map_err(decode)? == 0 {
+            if row.try_get::<i64>(0).map_err(decode)? == 0 {
                 claim = Some(read_claim(row, id, now).map_err(decode)?);
             } else {
                 messages.push(message(row, 1, queue.incarnation, now).map_err(decode)?);

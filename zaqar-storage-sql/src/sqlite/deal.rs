@@ -7,22 +7,23 @@
 //! expired ahead is met once, not by every claim.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-use zaqar_core::{ClaimId, Message, QueueRef};
+use rusqlite::params;
+use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, QueueRef, Timestamp, limits};
 
+use crate::error::damaged;
+
+use super::engine::{native, text};
 use super::heads::Head;
-use super::leases::Leases;
-use super::packed::{self, Found, packed_columns};
-use super::script::Script;
-use super::step::{Statement, Step, assembled};
-use super::tables::row_id;
+use super::leases;
+use super::rows::{count, ttl};
+use super::statement::query;
+use super::step::Step;
+use super::tables::{message_id, row_id};
 use super::takes::{Outcome, Take, Taker};
 
 /// Rows that one step may release, and may retire: K of the design.
-pub(crate) const STEP_ROWS_MAX: i64 = zaqar_core::limits::ROWS_PER_STEP_MAX as i64;
+pub(crate) const STEP_ROWS_MAX: i64 = limits::ROWS_PER_STEP_MAX as i64;
 
 /// Releases what has matured.
 pub(crate) const RELEASE: &str = "UPDATE messages SET avail = 0, claim = NULL WHERE id IN \
@@ -35,34 +36,35 @@ pub(crate) const RETIRE: &str = "UPDATE messages SET avail = -1, claim = NULL, e
       WHERE queue = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?)";
 
 /// Whether there is anything to release or to retire.
-const DUE: &str = "EXISTS (SELECT 1 FROM messages INDEXED BY maturing \
-       WHERE queue = ? AND avail > 0 AND avail <= ?) \
+const DUE: &str = "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY maturing \
+       WHERE queue = ?1 AND avail > 0 AND avail <= ?2) \
      OR EXISTS (SELECT 1 FROM messages INDEXED BY expiring \
-       WHERE queue = ? AND expires > 0 AND expires <= ?)";
+       WHERE queue = ?1 AND expires > 0 AND expires <= ?2)";
 
-/// Which of these claims exist already.
-const REPEATS: &str = "(SELECT group_concat(lower(hex(c.id))) FROM json_each(?) AS j \
-     CROSS JOIN claims AS c ON c.queue = ? AND c.id = unhex(j.value))";
+/// Whether a claim exists already.
+const REPEATED: &str = "SELECT 1 FROM claims WHERE queue = ? AND id = ?";
 
-/// All claimable messages in one value (see [`super::packed`]).
-const CLAIMABLE: &str = concat!(
-    "(SELECT group_concat(packed, char(30)) FROM (SELECT ",
-    packed_columns!(),
-    // The window bounds the walk over expired messages that are still to be retired. The joins keep
-    // the window's order: they are loops, outermost first.
-    " AS packed \
-       FROM (SELECT id FROM messages INDEXED BY claimable \
-             WHERE queue = ? AND avail = 0 AND id > ? ORDER BY id LIMIT ?) AS w \
-       CROSS JOIN messages AS m ON m.id = w.id \
-       CROSS JOIN bodies AS b ON b.id = m.id \
-       WHERE m.expires > ? LIMIT ?))"
-);
+/// The first claimable messages behind a row. The window bounds the walk over expired messages that
+/// are still to be retired. The joins keep its order: they are loops, outermost first.
+const CLAIMABLE: &str = "SELECT m.id, m.expires, m.ttl, m.posted, m.claims, m.origin, b.checksum, \
+       b.body \
+     FROM (SELECT id FROM messages INDEXED BY claimable \
+           WHERE queue = ? AND avail = 0 AND id > ? ORDER BY id LIMIT ?) AS w \
+     CROSS JOIN messages AS m ON m.id = w.id \
+     CROSS JOIN bodies AS b ON b.id = m.id \
+     WHERE m.expires > ? LIMIT ?";
+
+/// A claimable message that was found.
+pub(crate) struct Found {
+    pub(crate) row: i64,
+    pub(crate) expires: i64,
+    pub(crate) message: Message,
+}
 
 /// Deals the claimable messages of one queue out to its takers.
-pub(crate) struct Dealer<'b> {
+pub(crate) struct Dealer {
     queue: QueueRef,
     head: Head,
-    takes: Vec<&'b mut Take>,
     found: VecDeque<Found>,
     /// Whether the walk reached the end of the claimable index.
     end: bool,
@@ -70,67 +72,28 @@ pub(crate) struct Dealer<'b> {
     after: i64,
     /// Whether more is due than one step may release or retire: then the next step goes on.
     due: bool,
-    leases: Leases,
-    popped: Vec<i64>,
 }
 
-impl<'b> Dealer<'b> {
-    /// How many expressions a look has.
-    pub(crate) const COLUMNS: usize = 3;
-
-    pub(crate) fn new(queue: QueueRef, head: Head, takes: Vec<&'b mut Take>) -> Self {
-        Self {
-            queue,
-            head,
-            takes,
-            found: VecDeque::new(),
-            end: false,
-            after: row_id(head.number, head.purged),
-            due: false,
-            leases: Leases::default(),
-            popped: Vec::new(),
-        }
+impl Dealer {
+    pub(crate) fn new(queue: QueueRef, head: Head) -> Self {
+        let after = row_id(head.number, head.purged);
+        Self { queue, head, found: VecDeque::new(), end: false, after, due: false }
     }
 
-    /// The expressions that tell what the takers can get.
-    pub(crate) fn look(&self, step: &Step<'_>) -> Script {
-        let (number, now) = (self.head.number, step.now.as_millis());
-        let wanted = i64::try_from(self.wanted()).unwrap_or(i64::MAX);
-        static TEXT: OnceLock<String> = OnceLock::new();
-        let text = TEXT.get_or_init(|| format!("{DUE}, {REPEATS}, {CLAIMABLE}"));
-        Script::of(text)
-            .integer(number)
-            .integer(now)
-            .integer(number)
-            .integer(now)
-            .text(self.claim_list())
-            .integer(number)
-            .integer(number)
-            .integer(self.after)
-            .integer(wanted.saturating_add(STEP_ROWS_MAX))
-            .integer(now)
-            .integer(wanted)
-    }
-
-    /// Serves all takers, given what the look found from this column of the row on. What a delete
-    /// of the same batch has doomed is not dealt out; those ids are sorted.
+    /// Serves all takers.
     pub(crate) async fn deal(
         mut self,
         step: &mut Step<'_>,
-        row: &SqliteRow,
-        column: usize,
-        doomed: &[i64],
+        takes: Vec<&mut Take>,
     ) -> Result<(), sqlx::Error> {
-        let repeats = claim_ids(row.try_get(column + 1)?)?;
-        if row.try_get(column)? {
+        if self.is_due(step)? {
             self.tidy(step).await?;
-        } else {
-            let wanted = self.wanted();
-            self.keep(row.try_get(column + 2)?, wanted, step, doomed)?;
         }
-        for take in std::mem::take(&mut self.takes) {
+        let wanted = takes.iter().map(|take| take.limit.as_usize()).sum();
+        self.read_on(step, wanted)?;
+        for take in takes {
             match &take.taker {
-                Taker::Claim(claim, _) if repeats.contains(&claim.id) => {
+                Taker::Claim(claim, _) if self.is_repeated(step, claim.id)? => {
                     let id = claim.id;
                     let held = super::claims::held(step, &self.queue, &self.head, id).await?;
                     take.outcome = Outcome::Took(held, 0);
@@ -138,8 +101,6 @@ impl<'b> Dealer<'b> {
                 _ => self.serve(step, take).await?,
             }
         }
-        self.leases.write(step);
-        super::removals::delete_rows(step, &self.popped);
         Ok(())
     }
 
@@ -154,10 +115,10 @@ impl<'b> Dealer<'b> {
         while taken.len() < wanted {
             let Some(found) = self.found.pop_front() else {
                 // Parked messages left a gap: fill it, but touch no more than K rows in a step.
-                if self.end || parked.len() >= zaqar_core::limits::ROWS_PER_STEP_MAX as usize {
+                if self.end || parked.len() >= limits::ROWS_PER_STEP_MAX as usize {
                     break;
                 }
-                self.refill(step, wanted - taken.len()).await?;
+                self.read_on(step, wanted - taken.len())?;
                 continue;
             };
             if claims_max.is_some_and(|max| found.message.claim_count >= max) {
@@ -173,110 +134,86 @@ impl<'b> Dealer<'b> {
         let count = u32::try_from(parked.len()).unwrap_or(u32::MAX);
         let messages = match &take.taker {
             Taker::Claim(claim, _) => {
-                super::leases::park(step, &self.head, claim, &parked);
-                self.leases.add(step, &self.head, claim, taken)
+                leases::park(step, &self.head, claim, &parked).await?;
+                leases::write(step, &self.head, claim, &taken).await?;
+                leases::hand_over(step, claim, taken)
             }
-            Taker::Pop(_) => self.pop(taken),
+            Taker::Pop(_) => {
+                let rows: Vec<i64> = taken.iter().map(|found| found.row).collect();
+                super::removals::delete_rows(step, &rows)?;
+                taken.into_iter().map(|found| found.message).collect()
+            }
         };
         take.outcome = Outcome::Took(messages, count);
         Ok(())
     }
 
-    fn pop(&mut self, taken: Vec<Found>) -> Vec<Message> {
-        self.popped.extend(taken.iter().map(|found| found.row));
-        taken.into_iter().map(|found| found.message).collect()
+    fn is_due(&self, step: &Step<'_>) -> Result<bool, sqlx::Error> {
+        let values = [self.head.number, step.now.as_millis()];
+        step.prepare(DUE)?.query_row(values, |row| row.get(0)).map_err(native)
     }
 
-    /// Releases and retires what is due, and looks again.
+    fn is_repeated(&self, step: &Step<'_>, id: ClaimId) -> Result<bool, sqlx::Error> {
+        let values = params![self.head.number, id.as_bytes().as_slice()];
+        step.prepare(REPEATED)?.exists(values).map_err(native)
+    }
+
+    /// Releases and retires what is due, a step of it.
     async fn tidy(&mut self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
-        static TEXT: OnceLock<Arc<str>> = OnceLock::new();
-        let text =
-            TEXT.get_or_init(|| Arc::from(format!("{RELEASE};{RETIRE};SELECT {DUE}, {CLAIMABLE}")));
         let (number, now) = (self.head.number, step.now.as_millis());
-        let statement = assembled(text)
-            .bind(number)
-            .bind(now)
-            .bind(STEP_ROWS_MAX)
-            .bind(number)
-            .bind(now)
-            .bind(STEP_ROWS_MAX)
-            .bind(number)
-            .bind(now)
-            .bind(number)
-            .bind(now);
-        let wanted = self.wanted();
-        let row = self.window(step, statement, wanted).await?;
-        self.due = row.try_get(0)?;
-        self.keep(row.try_get(1)?, wanted, step, &[])
+        for text in [RELEASE, RETIRE] {
+            step.execute(query(text).bind(number).bind(now).bind(STEP_ROWS_MAX)).await?;
+        }
+        self.due = self.is_due(step)?;
+        Ok(())
     }
 
     /// Reads on from where the walk stopped.
-    async fn refill(&mut self, step: &mut Step<'_>, wanted: usize) -> Result<(), sqlx::Error> {
-        static TEXT: OnceLock<Arc<str>> = OnceLock::new();
-        let text = TEXT.get_or_init(|| Arc::from(format!("SELECT {CLAIMABLE}")));
-        let row = self.window(step, assembled(text), wanted).await?;
-        self.keep(row.try_get(0)?, wanted, step, &[])
-    }
-
-    /// Runs a statement that ends in [`CLAIMABLE`].
-    async fn window(
-        &self,
-        step: &mut Step<'_>,
-        statement: Statement,
-        wanted: usize,
-    ) -> Result<SqliteRow, sqlx::Error> {
-        let (now, wanted) = (step.now.as_millis(), i64::try_from(wanted).unwrap_or(i64::MAX));
-        let statement = statement
-            .bind(self.head.number)
-            .bind(self.after)
-            .bind(wanted.saturating_add(STEP_ROWS_MAX))
-            .bind(now)
-            .bind(wanted);
-        step.row(statement).await?.ok_or(sqlx::Error::RowNotFound)
-    }
-
-    fn keep(
-        &mut self,
-        packed: Option<&str>,
-        wanted: usize,
-        step: &Step<'_>,
-        doomed: &[i64],
-    ) -> Result<(), sqlx::Error> {
+    fn read_on(&mut self, step: &Step<'_>, wanted: usize) -> Result<(), sqlx::Error> {
+        let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
+        let mut select = step.prepare(CLAIMABLE)?;
+        let values = [
+            self.head.number,
+            self.after,
+            limit.saturating_add(STEP_ROWS_MAX),
+            step.now.as_millis(),
+            limit,
+        ];
+        let mut rows = select.query(values).map_err(native)?;
         let mut count = 0;
-        if let Some(packed) = packed {
-            for found in packed::read(packed, self.queue.incarnation, step.now) {
-                let found = found?;
-                count += 1;
-                self.after = self.after.max(found.row);
-                if doomed.binary_search(&found.row).is_err() {
-                    self.found.push_back(found);
-                }
-            }
+        while let Some(row) = rows.next().map_err(native)? {
+            let found = found(row, self.queue.incarnation, step.now)?;
+            count += 1;
+            self.after = found.row;
+            self.found.push_back(found);
         }
         self.end = count < wanted;
         Ok(())
     }
-
-    /// How many messages the takers want together.
-    fn wanted(&self) -> usize {
-        self.takes.iter().map(|take| take.limit.as_usize()).sum()
-    }
-
-    /// The ids of the claims among the takers, as a JSON array of hexadecimal texts.
-    fn claim_list(&self) -> String {
-        let ids: Vec<String> = self
-            .takes
-            .iter()
-            .filter_map(|take| match &take.taker {
-                Taker::Claim(claim, _) => Some(format!("\"{}\"", claim.id)),
-                Taker::Pop(_) => None,
-            })
-            .collect();
-        format!("[{}]", ids.join(","))
-    }
 }
 
-fn claim_ids(list: Option<&str>) -> Result<Vec<ClaimId>, sqlx::Error> {
-    let read = |id: &str| id.parse().map_err(|_| crate::error::damaged("claim id"));
-    list.map_or(Ok(Vec::new()), |ids| ids.split(',').map(read).collect())
+fn found(
+    row: &rusqlite::Row<'_>,
+    incarnation: Incarnation,
+    now: Timestamp,
+) -> Result<Found, sqlx::Error> {
+    let integer = |column: usize| row.get::<_, i64>(column).map_err(native);
+    let place = message_id(incarnation, integer(0)?).map_err(|_| damaged("message id"))?;
+    let posted_at = Timestamp::from_millis(integer(3)?);
+    let origin: Option<String> = row.get(5).map_err(native)?;
+    let message = Message {
+        id: match origin {
+            Some(origin) => origin.parse().map_err(|_| damaged("message origin"))?,
+            None => place,
+        },
+        marker: MessageMarker::from(place),
+        body: Body::from_checked(text(row.get_ref(7).map_err(native)?)?),
+        ttl: ttl(integer(2)?),
+        age_s: now.seconds_since(posted_at),
+        posted_at,
+        claim: None,
+        claim_count: count(integer(4)?),
+        checksum: row.get(6).map_err(native)?,
+    };
+    Ok(Found { row: integer(0)?, expires: integer(1)?, message })
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{
     Delivery, DeliveryOutcome, Error, Incarnation, LeaseDeliveries, MessageId, OutboxMessage,
     ProjectId, QueueKey, QueueKind, QueueName, QueueRef, Ttl,
@@ -14,24 +13,22 @@ use crate::error::{Failure, damaged};
 use super::heads::Head;
 use super::outbox::{lease_end, lease_lost, own_position, read_entry, trim};
 use super::rows::count;
+use super::statement::{Row, query};
 use super::step::Step;
 use super::subscriptions::{subscription, subscription_columns};
 use super::task::Task;
 
 /// The queue that a row describes in five columns: incarnation, project, kind, name.
-pub(crate) fn queue_ref(
-    row: &sqlx::sqlite::SqliteRow,
-    offset: usize,
-) -> Result<QueueRef, sqlx::Error> {
+pub(crate) fn queue_ref(row: &Row, offset: usize) -> Result<QueueRef, sqlx::Error> {
     let bad = |_| damaged("queue head");
     let number: i64 = row.try_get(offset)?;
     let incarnation = Incarnation::new(number.unsigned_abs()).map_err(bad)?;
-    let project = ProjectId::new(row.try_get::<&str, _>(offset + 1)?).map_err(bad)?;
-    let kind = match row.try_get::<i64, _>(offset + 2)? {
+    let project = ProjectId::new(row.try_get::<&str>(offset + 1)?).map_err(bad)?;
+    let kind = match row.try_get::<i64>(offset + 2)? {
         0 => QueueKind::Queue,
         _ => QueueKind::Topic,
     };
-    let name = QueueName::new(row.try_get::<&str, _>(offset + 3)?).map_err(bad)?;
+    let name = QueueName::new(row.try_get::<&str>(offset + 3)?).map_err(bad)?;
     Ok(QueueRef { key: QueueKey { project, kind, name }, incarnation })
 }
 
@@ -64,7 +61,7 @@ impl Task for Lease {
     const OPERATION: &'static str = "delivery_lease";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Vec<Delivery>, Failure> {
-        let select = sqlx::query(SELECT_DUE)
+        let select = query(SELECT_DUE)
             .bind(step.now.as_millis())
             .bind(self.options.owner.clone())
             .bind(i64::from(self.options.subscriptions_max.get()));
@@ -77,7 +74,7 @@ impl Task for Lease {
             let mut messages = self.due_retries(step, &queue, number, which).await?;
             let room = self.options.messages_max.as_usize().saturating_sub(messages.len());
             messages.extend(new_messages(step, &queue, number, cursor, room).await?);
-            let hold = sqlx::query(
+            let hold = query(
                 "UPDATE subscriptions SET lease = ?, lease_ends = ? WHERE queue = ? AND number = ?",
             )
             .bind(self.options.lease.as_bytes().to_vec())
@@ -100,7 +97,7 @@ impl Lease {
         number: i64,
         which: i64,
     ) -> Result<Vec<OutboxMessage>, sqlx::Error> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT r.position, r.attempts, (SELECT payload FROM outbox AS o \
                WHERE o.queue = r.queue AND o.last >= r.position ORDER BY o.last LIMIT 1) \
              FROM retries AS r \
@@ -114,7 +111,7 @@ impl Lease {
         let mut messages = Vec::new();
         for row in step.rows(select).await? {
             let position: i64 = row.try_get(0)?;
-            let payload = row.try_get::<Option<&str>, _>(2)?.ok_or_else(|| damaged("retry"))?;
+            let payload = row.try_get::<Option<&str>>(2)?.ok_or_else(|| damaged("retry"))?;
             let mut entry = read_entry(queue, payload)?.into_iter();
             let (_, mut message) =
                 entry.find(|(at, _)| *at == position).ok_or_else(|| damaged("retry"))?;
@@ -137,7 +134,7 @@ async fn new_messages(
         return Ok(Vec::new());
     }
     // Every entry holds at least one message, so `room` entries are enough.
-    let select = sqlx::query(
+    let select = query(
         "SELECT payload FROM outbox INDEXED BY outbox_by_queue \
          WHERE queue = ? AND last >= ? ORDER BY last LIMIT ?",
     )
@@ -164,7 +161,7 @@ struct Held {
 async fn held(step: &mut Step<'_>, delivery: &Delivery) -> Result<Held, Failure> {
     let head = step.head(&delivery.queue).await?;
     let number = i64::try_from(delivery.subscription.id.sequence()).unwrap_or(0);
-    let select = sqlx::query(
+    let select = query(
         "SELECT cursor FROM subscriptions \
          WHERE queue = ? AND number = ? AND lease = ? AND lease_ends > ?",
     )
@@ -174,7 +171,7 @@ async fn held(step: &mut Step<'_>, delivery: &Delivery) -> Result<Held, Failure>
     .bind(step.now.as_millis());
     let cursor = step.row(select).await?.ok_or_else(lease_lost)?.try_get(0)?;
     let select =
-        sqlx::query("SELECT position, attempts FROM retries WHERE queue = ? AND subscription = ?");
+        query("SELECT position, attempts FROM retries WHERE queue = ? AND subscription = ?");
     let mut retries = HashMap::new();
     for row in step.rows(select.bind(head.number).bind(number)).await? {
         retries.insert(row.try_get(0)?, row.try_get(1)?);
@@ -201,7 +198,7 @@ impl Task for Complete {
         for (id, outcome) in &self.outcomes {
             self.record(step, &held, own_position(*id), *id, outcome).await?;
         }
-        let advance = sqlx::query(
+        let advance = query(
             "UPDATE subscriptions SET cursor = ?, \
                lease = CASE WHEN ? THEN NULL ELSE lease END, \
                lease_ends = CASE WHEN ? THEN 0 ELSE lease_ends END \
@@ -258,7 +255,7 @@ impl Complete {
         let attempts = known.copied().unwrap_or(0) + 1;
         match outcome {
             DeliveryOutcome::Retry { not_before } => {
-                let keep = sqlx::query(
+                let keep = query(
                     "INSERT OR REPLACE INTO retries \
                        (queue, subscription, position, attempts, not_before) VALUES (?, ?, ?, ?, ?)",
                 )
@@ -275,9 +272,8 @@ impl Complete {
             }
             DeliveryOutcome::Delivered => {}
         }
-        let settled = sqlx::query(
-            "DELETE FROM retries WHERE queue = ? AND subscription = ? AND position = ?",
-        );
+        let settled =
+            query("DELETE FROM retries WHERE queue = ? AND subscription = ? AND position = ?");
         let settled = settled.bind(held.head.number).bind(held.number).bind(position);
         step.execute(settled).await?;
         Ok(())
@@ -291,13 +287,13 @@ impl Complete {
         attempts: i64,
         reason: &str,
     ) -> Result<(), sqlx::Error> {
-        let take = sqlx::query(
+        let take = query(
             "UPDATE heads SET exhausted_next = exhausted_next + 1 WHERE number = ? \
              RETURNING exhausted_next - 1",
         );
         let row = step.row(take.bind(held.head.number)).await?;
         let number: i64 = row.ok_or_else(|| damaged("queue head"))?.try_get(0)?;
-        let keep = sqlx::query(
+        let keep = query(
             "INSERT INTO exhausted (queue, number, message, subscriber, attempts, reason, at) \
              VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
@@ -327,11 +323,10 @@ impl Task for Renew {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let held = held(step, &self.delivery).await?;
-        let renew =
-            sqlx::query("UPDATE subscriptions SET lease_ends = ? WHERE queue = ? AND number = ?")
-                .bind(lease_end(step, self.ttl))
-                .bind(held.head.number)
-                .bind(held.number);
+        let renew = query("UPDATE subscriptions SET lease_ends = ? WHERE queue = ? AND number = ?")
+            .bind(lease_end(step, self.ttl))
+            .bind(held.head.number)
+            .bind(held.number);
         step.execute(renew).await?;
         Ok(())
     }

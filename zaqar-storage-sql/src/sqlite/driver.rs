@@ -17,6 +17,7 @@ use crate::error::closed;
 use super::checkpoint::Checkpoints;
 use super::intake::{Intake, Lane, Operation};
 use super::reader::Reader;
+use super::statement::query;
 use super::stats;
 use super::task::{Task, Waiting};
 
@@ -167,7 +168,7 @@ impl DataDriver for SqliteData {
     }
 
     async fn health(&self) -> Result<Health> {
-        self.store.reader.rows("health", sqlx::query("SELECT 1 FROM heads LIMIT 1")).await?;
+        self.store.reader.rows("health", query("SELECT 1 FROM heads LIMIT 1")).await?;
         Ok(self.store.health())
     }
 
@@ -215,7 +216,7 @@ impl ControlDriver for SqliteControl {
     }
 
     async fn health(&self) -> Result<Health> {
-        self.store.reader.rows("health", sqlx::query("SELECT 1 FROM queues LIMIT 1")).await?;
+        self.store.reader.rows("health", query("SELECT 1 FROM queues LIMIT 1")).await?;
         Ok(self.store.health())
     }
 

@@ -7,12 +7,12 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{GcOptions, GcReport, Result, Ttl};
 
 use crate::error::Failure;
 
 use super::driver::SqliteData;
+use super::statement::query;
 use super::step::Step;
 use super::tables::{POSITION_MAX, row_id};
 use super::task::Task;
@@ -64,14 +64,14 @@ impl Task for RemoveRetired {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         // Retired rows keep the negated end of their life.
         let earliest = -(step.now.as_millis() - self.margin.as_millis());
-        let select = sqlx::query(
+        let select = query(
             "SELECT id FROM messages INDEXED BY retired WHERE expires < 0 AND expires >= ? LIMIT ?",
         )
         .bind(earliest)
         .bind(self.rows_max);
         let rows = step.rows(select).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        super::removals::delete_rows(step, &ids);
+        super::removals::delete_rows(step, &ids)?;
         Ok(rows.len() as u64)
     }
 }
@@ -91,7 +91,7 @@ impl Task for RemoveEnded {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let latest = step.now.as_millis() - self.margin.as_millis();
-        let delete = sqlx::query(self.statement).bind(latest).bind(self.rows_max);
+        let delete = query(self.statement).bind(latest).bind(self.rows_max);
         Ok(step.execute(delete).await?)
     }
 }
@@ -108,13 +108,13 @@ impl Task for Reclaim {
     const OPERATION: &'static str = "gc";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT number, state, purged FROM heads INDEXED BY heads_to_reclaim \
              WHERE state = 2 OR purged > reclaimed LIMIT 1",
         );
         let Some(row) = step.row(select).await? else { return Ok(0) };
         let number: i64 = row.try_get(0)?;
-        let closed = row.try_get::<i64, _>(1)? == 2;
+        let closed = row.try_get::<i64>(1)? == 2;
         let last = if closed { POSITION_MAX } else { row.try_get(2)? };
         let removed = self.remove_range(step, row_id(number, 0), row_id(number, last)).await?;
         if removed > 0 {
@@ -122,7 +122,7 @@ impl Task for Reclaim {
         }
         if closed {
             for statement in LEFT_BEHIND {
-                let delete = sqlx::query(*statement).bind(number).bind(self.rows_max);
+                let delete = query(*statement).bind(number).bind(self.rows_max);
                 let removed = step.execute(delete).await?;
                 if removed > 0 {
                     return Ok(removed);
@@ -130,7 +130,7 @@ impl Task for Reclaim {
             }
         }
         // The row of a closed incarnation stays as its tombstone: it must never open again.
-        let done = sqlx::query(
+        let done = query(
             "UPDATE heads SET reclaimed = ?, state = CASE state WHEN 2 THEN 3 ELSE state END \
              WHERE number = ?",
         );
@@ -147,10 +147,10 @@ impl Reclaim {
         first: i64,
         last: i64,
     ) -> Result<u64, sqlx::Error> {
-        let select = sqlx::query("SELECT id FROM messages WHERE id >= ? AND id <= ? LIMIT ?");
+        let select = query("SELECT id FROM messages WHERE id >= ? AND id <= ? LIMIT ?");
         let rows = step.rows(select.bind(first).bind(last).bind(self.rows_max)).await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        super::removals::delete_rows(step, &ids);
+        super::removals::delete_rows(step, &ids)?;
         Ok(rows.len() as u64)
     }
 }

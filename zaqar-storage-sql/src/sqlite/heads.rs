@@ -3,12 +3,10 @@
 //! The cache is true as long as nobody else writes to the file: the writer compares
 //! `PRAGMA data_version` inside each transaction and forgets everything when it moved. A step that
 //! is rolled back forgets too. So two processes on one file are safe, only slower.
-//! A post that is one statement looks at no version: its own guard is the counter it expects.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{
     Error, HeadState, Incarnation, QueueHead, QueueHeadController, QueueKind, QueueRef, Result,
 };
@@ -16,6 +14,7 @@ use zaqar_core::{
 use crate::error::{Failure, damaged};
 
 use super::driver::SqliteData;
+use super::statement::query;
 use super::step::Step;
 use super::tables::{MOVED, NUMBER_MAX, OPEN, POSITION_MAX};
 use super::task::Task;
@@ -85,16 +84,12 @@ impl HeadCache {
         self.heads.clear();
     }
 
-    /// Forgets everything if another process wrote since the last step; returns whether anything
-    /// was forgotten, so that whoever relied on it starts afresh.
-    pub(crate) fn follow(&mut self, data_version: i64) -> bool {
-        if self.data_version == data_version {
-            return false;
+    /// Forgets everything if another process wrote since the last step.
+    pub(crate) fn follow(&mut self, data_version: i64) {
+        if self.data_version != data_version {
+            self.data_version = data_version;
+            self.heads.clear();
         }
-        self.data_version = data_version;
-        let relied_on = !self.heads.is_empty();
-        self.heads.clear();
-        relied_on
     }
 
     /// A head, if it is known.
@@ -134,7 +129,7 @@ impl Step<'_> {
         if let Some(head) = self.heads.get(queue) {
             return Ok(head);
         }
-        let statement = sqlx::query(SELECT_HEAD)
+        let statement = query(SELECT_HEAD)
             .bind(incarnation_code(queue.incarnation))
             .bind(queue.key.project.to_string())
             .bind(kind_code(queue.key.kind))
@@ -146,7 +141,7 @@ impl Step<'_> {
             epoch: row.try_get(2)?,
             next: row.try_get(3)?,
             purged: row.try_get(4)?,
-            subscribed: row.try_get::<i64, _>(5)? != 0,
+            subscribed: row.try_get::<i64>(5)? != 0,
         };
         if self.heads.heads.len() >= HEADS_CACHED_MAX {
             self.heads.clear();
@@ -173,7 +168,7 @@ impl Task for OpenHead {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let queue = &self.0;
         // An incarnation is taken once, whoever asks: the row stays behind as a tombstone.
-        let insert = sqlx::query(
+        let insert = query(
             "INSERT INTO heads (incarnation, project, kind, name, state) VALUES (?, ?, ?, ?, 0) \
              ON CONFLICT (incarnation) DO NOTHING RETURNING number",
         )
@@ -182,7 +177,7 @@ impl Task for OpenHead {
         .bind(kind_code(queue.key.kind))
         .bind(queue.key.name.to_string());
         if let Some(row) = step.row(insert).await? {
-            if row.try_get::<i64, _>(0)? > NUMBER_MAX {
+            if row.try_get::<i64>(0)? > NUMBER_MAX {
                 return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
             }
             return Ok(());
@@ -206,8 +201,8 @@ impl Task for CloseHead {
             Err(Failure::Refused(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
-        let close = sqlx::query("UPDATE heads SET state = 2, subscribed = 0 WHERE number = ?")
-            .bind(head.number);
+        let close =
+            query("UPDATE heads SET state = 2, subscribed = 0 WHERE number = ?").bind(head.number);
         step.execute(close).await?;
         step.heads.forget(&self.0);
         Ok(())
@@ -245,7 +240,7 @@ impl Task for MoveHead {
         if head.state == MOVED && epoch < head.epoch {
             head.check_open(&self.queue, true)?;
         }
-        let update = sqlx::query("UPDATE heads SET state = 1, epoch = ? WHERE number = ?")
+        let update = query("UPDATE heads SET state = 1, epoch = ? WHERE number = ?")
             .bind(epoch)
             .bind(head.number);
         step.execute(update).await?;

@@ -1,10 +1,8 @@
 //! Messages: the controller. Writes go to the writer, reads are here.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use tokio::sync::oneshot;
 use zaqar_core::{
     ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
@@ -19,8 +17,8 @@ use super::posts::Post;
 use super::reader::{check_head, failed, purged_row};
 use super::removals::{Removal, Rule};
 use super::rows::{id_list, message, message_columns};
+use super::statement::query;
 use super::stats;
-use super::step::assembled;
 use super::sweep::ReleaseMatured;
 use super::tables::{row_id, row_id_end};
 use super::takes::{Outcome, Take, Taker};
@@ -103,10 +101,10 @@ impl SqliteData {
     ) -> Result<(Vec<Message>, bool)> {
         let now_ms = now.as_millis();
         let statement = if walks_claimable(options) {
-            let statement = sqlx::query(LIST_CLAIMABLE).bind(number).bind(now_ms);
+            let statement = query(LIST_CLAIMABLE).bind(number).bind(now_ms);
             statement.bind(number)
         } else {
-            sqlx::query(LIST_WHOLE).bind(row_id_end(number))
+            query(LIST_WHOLE).bind(row_id_end(number))
         };
         let client = options.hide_client.as_ref().map(ToString::to_string);
         let statement = statement
@@ -127,8 +125,8 @@ impl SqliteData {
         let mut messages = Vec::with_capacity(rows.len());
         for row in &rows {
             let decode = |error| failed(LIST, error);
-            if row.try_get::<i64, _>(0).map_err(decode)? == 0 {
-                matured = row.try_get::<i64, _>(1).map_err(decode)? != 0;
+            if row.try_get::<i64>(0).map_err(decode)? == 0 {
+                matured = row.try_get::<i64>(1).map_err(decode)? != 0;
             } else {
                 messages.push(message(row, 1, queue.incarnation, now).map_err(decode)?);
             }
@@ -159,9 +157,9 @@ impl SqliteData {
         options: &ListMessages,
     ) -> Result<Option<i64>> {
         let statement = if walks_claimable(options) {
-            sqlx::query(END_CLAIMABLE).bind(number)
+            query(END_CLAIMABLE).bind(number)
         } else {
-            sqlx::query(END_WHOLE).bind(row_id_end(number))
+            query(END_WHOLE).bind(row_id_end(number))
         };
         let statement = statement.bind(after).bind(number).bind(WINDOW);
         let rows = self.store.reader.rows(LIST, statement).await?;
@@ -184,7 +182,7 @@ impl SqliteData {
             rows.extend(self.store.reader.row_of_message(operation, queue, number, *id).await?);
         }
         let now = self.store.clock.now();
-        let select = sqlx::query(concat!(
+        let select = query(concat!(
             "SELECT 9, ",
             message_columns!(),
             " FROM json_each(?) AS j CROSS JOIN messages AS m ON m.id = j.value \
@@ -272,18 +270,15 @@ impl MessageController for SqliteData {
             QueueEnd::Oldest => "ASC",
             QueueEnd::Newest => "DESC",
         };
-        let text: Arc<str> = Arc::from(format!(
+        let text = format!(
             "SELECT 9, {} FROM messages AS m CROSS JOIN bodies AS b ON b.id = m.id \
              WHERE m.id < ? AND m.id > {} AND m.expires > ? ORDER BY m.id {order} LIMIT 1{}",
             message_columns!(),
             purged_row!(),
             check_head!()
-        ));
-        let select = assembled(&text)
-            .bind(row_id_end(number))
-            .bind(number)
-            .bind(now.as_millis())
-            .bind(number);
+        );
+        let select =
+            query(text).bind(row_id_end(number)).bind(number).bind(now.as_millis()).bind(number);
         let rows = self.store.reader.rows_of_queue(OPERATION, queue, select).await?;
         let first = rows.first().map(|row| message(row, 1, queue.incarnation, now)).transpose();
         first.map_err(|error| failed(OPERATION, error))

@@ -1,12 +1,12 @@
 //! Purging a queue, and taking in messages that come from another.
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{Created, MessageMarker, MovedMessage, QueueRef};
 
 use crate::error::{Failure, damaged};
 
 use super::posts::ttl_code;
+use super::statement::query;
 use super::step::Step;
 use super::tables::{POSITION_MAX, message_id, row_id};
 use super::task::Task;
@@ -29,10 +29,10 @@ impl Task for Purge {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let mut head = step.head(&self.0).await?;
         head.purged = head.next - 1;
-        let update = sqlx::query("UPDATE heads SET purged = next - 1 WHERE number = ?");
+        let update = query("UPDATE heads SET purged = next - 1 WHERE number = ?");
         step.execute(update.bind(head.number)).await?;
         // Dead letters on their way were purged with their source.
-        let drop = sqlx::query("DELETE FROM transfers WHERE queue = ?").bind(head.number);
+        let drop = query("DELETE FROM transfers WHERE queue = ?").bind(head.number);
         step.execute(drop).await?;
         step.heads.put(&self.0, head);
         Ok(())
@@ -66,7 +66,7 @@ impl Task for InsertMoved {
                 .map_err(|_| Failure::Engine(damaged("message id")))
         };
         let origin = self.message.id.to_string();
-        let known = sqlx::query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
+        let known = query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
             .bind(head.number)
             .bind(origin.clone());
         if let Some(row) = step.row(known).await? {
@@ -78,7 +78,7 @@ impl Task for InsertMoved {
             return Err(Failure::Engine(damaged("position (all 2^35 are used)")));
         }
         self.insert(step, row, head.number, origin).await?;
-        let update = sqlx::query("UPDATE heads SET next = ? WHERE number = ?");
+        let update = query("UPDATE heads SET next = ? WHERE number = ?");
         step.execute(update.bind(head.next).bind(head.number)).await?;
         step.heads.put(&self.queue, head);
         Ok(Created::New(place(row)?))
@@ -94,7 +94,7 @@ impl InsertMoved {
         origin: String,
     ) -> Result<(), sqlx::Error> {
         let message = &self.message;
-        let insert = sqlx::query(
+        let insert = query(
             "INSERT INTO arrivals (queue, origin, id) VALUES (?, ?, ?); \
              INSERT INTO bodies (id, body, checksum) VALUES (?, ?, ?); \
              INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, origin) \

@@ -1,13 +1,10 @@
 //! Opening a file: connections, settings, migrations, tasks.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::oneshot;
 use zaqar_core::{DriverInfo, OpenError};
 
@@ -17,61 +14,46 @@ use crate::{OpenOptions, SqlDrivers};
 use super::checkpoint::{self, Checkpoints};
 use super::config::SqliteConfig;
 use super::driver::{SqliteControl, SqliteData, Store};
+use super::engine::{BUSY_TIMEOUT, Engine};
 use super::heads::HeadCache;
 use super::intake::Intake;
 use super::reader::Reader;
+use super::statement::{FromValue, query};
 use super::writer::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Connections for reading.
-const READERS: u32 = 4;
-/// How long to wait for another process that writes to the same file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Page cache of the writer, in KiB (negative, as SQLite wants it). Small on purpose: a commit that
-/// split a page looks through the whole cache (balancing borrows a page number from behind the end
-/// of the file, which then has to be cut off), and what the writer needs is at the queues' two ends.
-const WRITER_CACHE: &str = "-4096";
-/// Page cache of each reader, in KiB.
-const READER_CACHE: &str = "-8192";
-/// Rows that a statement may return before its reader has fetched them.
-const ROW_BUFFER: usize = 2_048;
-/// Prepared statements kept by a connection: every text of this crate, and each size of insert.
-const STATEMENTS_MAX: usize = 256;
+/// Settings of the writer. Checkpoints have a connection of their own.
+///
+/// The page cache (in KiB; negative, as SQLite wants it) is small on purpose: a commit that split a
+/// page looks through the whole cache (balancing borrows a page number from behind the end of the
+/// file, which then has to be cut off), and what the writer needs is at the queues' two ends.
+const WRITER: &str = "PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; \
+     PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4096";
 
 /// Opens the file at `uri` and starts its writer.
 pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, OpenError> {
     let config = SqliteConfig::parse(uri)?;
     let connect = SqliteConnectOptions::new()
         .filename(&config.path)
+        .create_if_missing(true)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(false)
-        .statement_cache_capacity(STATEMENTS_MAX)
-        .row_buffer_size(ROW_BUFFER)
-        .pragma("temp_store", "MEMORY")
-        .disable_statement_logging();
-    let writing = connect
-        .clone()
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // Checkpoints have a connection of their own.
         .pragma("wal_autocheckpoint", "0")
-        .pragma("cache_size", WRITER_CACHE);
-    let mut writer = writing.connect().await.map_err(open_error)?;
-    let safe = check_settings(&mut writer, options.unreliable).await?;
-    migrate(&mut writer).await?;
-    let backend = format!("SQLite {}", version(&mut writer).await?);
-    let checkpointer = writing.connect().await.map_err(open_error)?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .test_before_acquire(false)
-        .connect_lazy_with(connect.pragma("query_only", "ON").pragma("cache_size", READER_CACHE));
+        .disable_statement_logging();
+    // It makes and migrates the file, and does the checkpoints from then on.
+    let mut checkpointer = connect.connect().await.map_err(open_error)?;
+    migrate(&mut checkpointer).await?;
+    let engine = Engine::open(&config.path, WRITER).map_err(open_error)?;
+    let safe = check_settings(&engine, options.unreliable)?;
+    let version: String = setting(&engine, "SELECT sqlite_version()")?;
 
     let intake = Arc::new(Intake::default());
     let checkpoints = Arc::new(Checkpoints::default());
     let writer = Writer {
-        connection: writer,
+        engine,
         intake: Arc::clone(&intake),
         clock: Arc::clone(&options.clock),
         heads: HeadCache::default(),
@@ -84,12 +66,12 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     let info = DriverInfo {
         name: "sqlite",
         version: env!("CARGO_PKG_VERSION"),
-        backend,
+        backend: format!("SQLite {version}"),
         location: config.path.display().to_string(),
     };
     let store = Arc::new(Store {
         intake,
-        reader: Reader::new(readers),
+        reader: Reader::new(config.path),
         clock: options.clock,
         info,
         safe,
@@ -124,12 +106,9 @@ fn start_writer(writer: Writer) -> Result<impl Future<Output = ()>, OpenError> {
 }
 
 /// Checks that the file took the settings that keep what is accepted (G15).
-async fn check_settings(
-    connection: &mut SqliteConnection,
-    unreliable: bool,
-) -> Result<bool, OpenError> {
-    let journal: String = setting(connection, "PRAGMA journal_mode").await?;
-    let synchronous: i64 = setting(connection, "PRAGMA synchronous").await?;
+fn check_settings(engine: &Engine, unreliable: bool) -> Result<bool, OpenError> {
+    let journal: String = setting(engine, "PRAGMA journal_mode")?;
+    let synchronous: i64 = setting(engine, "PRAGMA synchronous")?;
     let wrong = if journal != "wal" {
         Some(("journal_mode", journal, "wal"))
     } else if synchronous < 2 {
@@ -145,16 +124,9 @@ async fn check_settings(
     }
 }
 
-async fn setting<T>(connection: &mut SqliteConnection, pragma: &'static str) -> Result<T, OpenError>
-where
-    T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    let row = sqlx::query(pragma).fetch_one(connection).await.map_err(open_error)?;
-    row.try_get(0).map_err(open_error)
-}
-
-async fn version(connection: &mut SqliteConnection) -> Result<String, OpenError> {
-    setting(connection, "SELECT sqlite_version()").await
+fn setting<T: for<'r> FromValue<'r>>(engine: &Engine, text: &'static str) -> Result<T, OpenError> {
+    let read = || engine.rows(&query(text))?.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0);
+    read().map_err(open_error)
 }
 
 /// Brings the schema to this version; refuses one that a newer version wrote.

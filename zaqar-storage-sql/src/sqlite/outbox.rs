@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use sqlx::Row;
 use zaqar_core::{
     Body, Delivery, DeliveryOutcome, Error, ExhaustedDelivery, LeaseDeliveries, LeaseId, MessageId,
     NewMessage, OutboxBacklog, OutboxController, OutboxMessage, Page, PageLimit, QueueRef, Result,
@@ -16,6 +15,7 @@ use super::deliveries::{Complete, Lease, Renew};
 use super::driver::SqliteData;
 use super::posts::ttl_code;
 use super::reader::{check_head, failed};
+use super::statement::{Row, query};
 use super::step::Step;
 use super::tables::{message_id, position_of, row_id};
 use super::task::Task;
@@ -42,7 +42,7 @@ pub(crate) async fn record_post(
         })
         .collect();
     let last = first + i64::try_from(messages.len()).unwrap_or(1) - 1;
-    let insert = sqlx::query("INSERT INTO outbox (id, queue, last, payload) VALUES (?, ?, ?, ?)")
+    let insert = query("INSERT INTO outbox (id, queue, last, payload) VALUES (?, ?, ?, ?)")
         .bind(row_id(number, first))
         .bind(number)
         .bind(last)
@@ -80,7 +80,7 @@ pub(crate) async fn trim(step: &mut Step<'_>, number: i64) -> Result<(), sqlx::E
 }
 
 async fn trim_counted(step: &mut Step<'_>, number: i64, rows_max: i64) -> Result<u64, sqlx::Error> {
-    let delete = sqlx::query(
+    let delete = query(
         "DELETE FROM outbox WHERE id IN (SELECT o.id FROM outbox AS o INDEXED BY outbox_by_queue \
            WHERE o.queue = ?1 AND o.last < coalesce((SELECT min(cursor) FROM subscriptions \
                WHERE queue = ?1 AND expires > ?2 AND (confirmed OR NOT needs_confirmation)), \
@@ -107,7 +107,7 @@ impl Task for TrimAll {
     const OPERATION: &'static str = "gc";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
-        let select = sqlx::query(
+        let select = query(
             "WITH RECURSIVE q (queue) AS (SELECT min(queue) FROM outbox UNION ALL \
                SELECT (SELECT min(queue) FROM outbox WHERE queue > q.queue) FROM q \
                WHERE q.queue IS NOT NULL) \
@@ -153,7 +153,7 @@ impl OutboxController for SqliteData {
         const OPERATION: &str = "delivery_list_exhausted";
         let number = self.store.reader.number(OPERATION, queue).await?;
         let after = i64::try_from(marker.unwrap_or(0)).unwrap_or(i64::MAX);
-        let select = sqlx::query(concat!(
+        let select = query(concat!(
             "SELECT 0, number, message, subscriber, attempts, reason, at FROM exhausted \
              WHERE queue = ? AND number > ? ORDER BY number LIMIT ?",
             check_head!()
@@ -189,14 +189,14 @@ impl OutboxController for SqliteData {
 
     async fn outbox_backlog(&self) -> Result<OutboxBacklog> {
         const OPERATION: &str = "outbox_backlog";
-        let select = sqlx::query(
+        let select = query(
             "SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM retries), \
                (SELECT count(*) FROM exhausted), (SELECT count(*) FROM transfers)",
         );
         let rows = self.store.reader.rows(OPERATION, select).await?;
         let Some(row) = rows.first() else { return Ok(OutboxBacklog::default()) };
         let count = |column: usize| {
-            let count = row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+            let count = row.try_get::<i64>(column).map(i64::unsigned_abs);
             count.map_err(|error| failed(OPERATION, error))
         };
         Ok(OutboxBacklog {
@@ -208,10 +208,10 @@ impl OutboxController for SqliteData {
     }
 }
 
-fn exhausted(row: &sqlx::sqlite::SqliteRow) -> Result<ExhaustedDelivery, sqlx::Error> {
+fn exhausted(row: &Row) -> Result<ExhaustedDelivery, sqlx::Error> {
     let message: &str = row.try_get(2)?;
     Ok(ExhaustedDelivery {
-        number: row.try_get::<i64, _>(1)?.unsigned_abs(),
+        number: row.try_get::<i64>(1)?.unsigned_abs(),
         message: message.parse().map_err(|_| damaged("message id"))?,
         subscriber: row.try_get(3)?,
         attempts: super::rows::count(row.try_get(4)?),

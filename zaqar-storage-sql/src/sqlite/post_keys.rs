@@ -1,12 +1,12 @@
 //! Idempotency keys: recorded in the post's own step, so that a repeat stores nothing (G3).
 
-use sqlx::Row;
 use zaqar_core::{Error, PostKey, Posted, QueueRef};
 
 use crate::error::Failure;
 
 use super::heads::Head;
 use super::posts;
+use super::statement::query;
 use super::step::Step;
 
 /// What an earlier post under the key stored; `None` if the key is new or forgotten.
@@ -16,17 +16,17 @@ pub(crate) async fn find(
     head: &Head,
     key: &PostKey,
 ) -> Result<Option<Posted>, Failure> {
-    let select = sqlx::query(
+    let select = query(
         "SELECT digest, first, count FROM post_keys WHERE queue = ? AND key = ? AND expires > ?",
     )
     .bind(head.number)
     .bind(key.key.to_string())
     .bind(step.now.as_millis());
     let Some(row) = step.row(select).await? else { return Ok(None) };
-    if row.try_get::<&[u8], _>(0)? != key.digest {
+    if row.try_get::<&[u8]>(0)? != key.digest {
         return Err(Error::IdempotencyConflict.into());
     }
-    let count = usize::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0);
+    let count = usize::try_from(row.try_get::<i64>(2)?).unwrap_or(0);
     let mut posted = posts::ids(queue, head, row.try_get(1)?, count)?;
     posted.repeated = true;
     Ok(Some(posted))
@@ -40,7 +40,7 @@ pub(crate) async fn record(
     first: i64,
     count: usize,
 ) -> Result<(), sqlx::Error> {
-    let insert = sqlx::query(
+    let insert = query(
         "INSERT OR REPLACE INTO post_keys (queue, key, digest, first, count, expires) \
          VALUES (?, ?, ?, ?, ?, ?)",
     )

@@ -1,20 +1,27 @@
-//! Reads: WAL snapshots on connections of their own, beside the writer.
+//! Reads: WAL snapshots on connections of their own, beside the writer, on threads that may block.
 //!
 //! A read cannot check the queue head inside a writer's step, so it checks *after* it has read: an
 //! incarnation that is open afterwards was open throughout, because closed is for ever (G11).
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use sqlx::Row;
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use tokio::sync::Semaphore;
 use zaqar_core::{Effect, Error, MessageId, QueueRef, Result};
 
 use crate::error::engine_error;
 
+use super::engine::Engine;
 use super::heads::{check_state, gone, incarnation_code, kind_code};
-use super::step::Statement;
+use super::statement::{Row, Statement, query};
 use super::tables::{row_id, row_of};
+
+/// Connections for reading.
+const READERS: u32 = 4;
+/// Settings of each; the page cache is given in KiB (negative, as SQLite wants it).
+const SETTINGS: &str = "PRAGMA query_only = ON; PRAGMA foreign_keys = OFF; \
+     PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192";
 
 /// Queue numbers that the cache keeps at most; beyond it, it starts afresh.
 const NUMBERS_CACHED_MAX: usize = 100_000;
@@ -41,18 +48,49 @@ pub(crate) use purged_row;
 /// The reading side of a store.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    pool: SqlitePool,
+    connections: Arc<Connections>,
+    /// One for each connection that may be in use.
+    permits: Arc<Semaphore>,
     /// Numbers never change, so an entry is true for ever; the head check follows each read.
     numbers: RwLock<HashMap<QueueRef, i64>>,
 }
 
+/// The connections that nobody uses at the moment; they are opened as they are needed.
+#[derive(Debug)]
+struct Connections {
+    path: PathBuf,
+    idle: Mutex<Vec<Engine>>,
+}
+
+impl Connections {
+    fn rows(&self, statement: &Statement) -> Result<Vec<Row>, sqlx::Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let engine = match idle {
+            Some(engine) => engine,
+            None => Engine::open(&self.path, SETTINGS)?,
+        };
+        // One that failed is not used again.
+        let rows = engine.rows(statement)?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
+        Ok(rows)
+    }
+}
+
 impl Reader {
-    pub(crate) fn new(pool: SqlitePool) -> Self {
-        Self { pool, numbers: RwLock::default() }
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let permits = Arc::new(Semaphore::new(READERS as usize));
+        let connections = Arc::new(Connections { path, idle: Mutex::default() });
+        Self { connections, permits, numbers: RwLock::default() }
     }
 
+    /// Waits for the reads that run, and refuses all others.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        // If that fails, it was closed before.
+        if let Ok(all) = self.permits.acquire_many(READERS).await {
+            self.permits.close();
+            drop(all);
+        }
+        self.connections.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Runs statements that change nothing and returns all their rows.
@@ -60,8 +98,18 @@ impl Reader {
         &self,
         operation: &'static str,
         statement: Statement,
-    ) -> Result<Vec<SqliteRow>> {
-        statement.fetch_all(&self.pool).await.map_err(|error| failed(operation, error))
+    ) -> Result<Vec<Row>> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| failed(operation, sqlx::Error::PoolClosed))?;
+        let connections = Arc::clone(&self.connections);
+        // A read whose caller leaves goes on to its end and keeps its permit until then.
+        let reading = tokio::task::spawn_blocking(move || {
+            let rows = connections.rows(&statement);
+            drop(permit);
+            rows
+        });
+        let read = reading.await.unwrap_or(Err(sqlx::Error::WorkerCrashed));
+        read.map_err(|error| failed(operation, error))
     }
 
     /// Runs a text that ends with [`check_head`], refuses a closed head, and returns the other rows.
@@ -70,11 +118,11 @@ impl Reader {
         operation: &'static str,
         queue: &QueueRef,
         statement: Statement,
-    ) -> Result<Vec<SqliteRow>> {
+    ) -> Result<Vec<Row>> {
         let mut rows = self.rows(operation, statement).await?;
         let head = rows.pop().ok_or_else(|| gone(queue))?;
         let decode = |error| failed(operation, error);
-        if head.try_get::<i64, _>(0).map_err(decode)? != HEAD_ROW {
+        if head.try_get::<i64>(0).map_err(decode)? != HEAD_ROW {
             return Err(gone(queue));
         }
         let state = head.try_get(1).map_err(decode)?;
@@ -92,7 +140,7 @@ impl Reader {
         if let Some(number) = known {
             return Ok(number);
         }
-        let select = sqlx::query(
+        let select = query(
             "SELECT number FROM heads \
              WHERE incarnation = ? AND project = ? AND kind = ? AND name = ?",
         )
@@ -122,7 +170,7 @@ impl Reader {
         if id.incarnation() == queue.incarnation {
             return Ok(row_of(number, id.sequence()));
         }
-        let select = sqlx::query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
+        let select = query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
             .bind(number)
             .bind(id.to_string());
         let rows = self.rows(operation, select).await?;
@@ -132,9 +180,9 @@ impl Reader {
 }
 
 /// Rows of messages carry the row id in their second column; other rows start with a code >= 0.
-fn is_purged(row: &SqliteRow, purged: i64) -> bool {
-    matches!(row.try_get::<i64, _>(0), Ok(MESSAGE_ROW))
-        && row.try_get::<i64, _>(1).is_ok_and(|id| id <= purged)
+fn is_purged(row: &Row, purged: i64) -> bool {
+    matches!(row.try_get::<i64>(0), Ok(MESSAGE_ROW))
+        && row.try_get::<i64>(1).is_ok_and(|id| id <= purged)
 }
 
 /// First column of a row that holds a message, whose columns follow.

@@ -1,17 +1,17 @@
-//! Deletes: all deletes of a batch are looked up together, decided in turn, and done together.
+//! Deletes: each is looked up, decided and done in turn.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::Row;
 use tokio::sync::oneshot;
 use zaqar_core::{ClaimId, Effect, Error, MessageId, QueueRef, Result, Timestamp};
 
 use crate::error::{Failure, damaged, engine_error};
 
+use super::engine::native;
 use super::heads::Head;
-use super::rows::{run_list, runs};
-use super::script::Script;
+use super::rows::{claim_id, runs};
+use super::statement::query;
 use super::step::Step;
 use super::tables::{PARKED, row_id, row_of};
 use super::task::answer;
@@ -92,87 +92,56 @@ impl Stored {
     }
 }
 
-/// The deletes of a batch, on their way: found, then looked up, then decided.
-pub(crate) struct Removing<'b> {
-    removals: &'b mut [Removal],
-    /// The rows that each of them wants gone.
-    wanted: Vec<Vec<(i64, MessageId)>>,
-}
+/// What is stored of a run of messages.
+const STORED: &str = "SELECT id, avail, expires, claim FROM messages WHERE id BETWEEN ? AND ?";
+const DELETE_RUN: &str = "DELETE FROM messages WHERE id BETWEEN ? AND ?";
+const DELETE_BODIES: &str = "DELETE FROM bodies WHERE id BETWEEN ? AND ?";
 
-/// Finds out which rows the deletes are about.
-pub(crate) async fn begin<'b>(
+/// Executes all deletes of a batch.
+pub(crate) async fn execute(
     step: &mut Step<'_>,
-    removals: &'b mut [Removal],
-) -> Result<Removing<'b>, sqlx::Error> {
-    let mut wanted = Vec::with_capacity(removals.len());
-    for removal in removals.iter_mut() {
+    removals: &mut [Removal],
+) -> Result<(), sqlx::Error> {
+    for removal in removals {
         // What an earlier attempt decided was rolled back with it.
         removal.outcome = None;
-        match find_rows(step, &removal.queue, &removal.ids).await {
-            Ok(rows) => wanted.push(rows),
+        let removed = match find_rows(step, &removal.queue, &removal.ids).await {
+            Ok(rows) => remove(step, &removal.rule, &rows),
+            Err(failure) => Err(failure),
+        };
+        removal.outcome = Some(match removed {
+            Ok(()) => Ok(()),
+            Err(Failure::Refused(error)) => Err(error),
             Err(Failure::Engine(error)) => return Err(error),
-            Err(Failure::Refused(error)) => {
-                removal.outcome = Some(Err(error));
-                wanted.push(Vec::new());
-            }
-        }
+        });
     }
-    Ok(Removing { removals, wanted })
+    Ok(())
 }
 
-/// All that is to be known of the messages in those runs, in one text: each row would wake the
-/// writer once more.
-const STORED: &str = "(SELECT group_concat(m.id || ',' || m.avail || ',' || m.expires || ',' \
-       || coalesce(lower(hex(m.claim)), ''), ';') \
-     FROM json_each(?) AS j CROSS JOIN messages AS m \
-       ON m.id BETWEEN j.value ->> 0 AND j.value ->> 1)";
+/// Removes the messages in these rows if the rule permits it; otherwise none of them.
+fn remove(step: &Step<'_>, rule: &Rule, rows: &[(i64, MessageId)]) -> Result<(), Failure> {
+    let stored = look(step, rows)?;
+    let doomed = decide(rule, rows, &stored, step.now)?;
+    delete_rows(step, &doomed)?;
+    Ok(())
+}
 
-impl Removing<'_> {
-    /// Whether there is nothing to look up.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wanted.iter().all(Vec::is_empty)
-    }
-
-    /// The expression that looks the messages up.
-    pub(crate) fn look(&self) -> Script {
-        if self.is_empty() {
-            return Script::of("NULL");
+fn look(step: &Step<'_>, rows: &[(i64, MessageId)]) -> Result<HashMap<i64, Stored>, sqlx::Error> {
+    let mut rows: Vec<i64> = rows.iter().map(|(row, _)| *row).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let mut found = HashMap::with_capacity(rows.len());
+    let mut select = step.prepare(STORED)?;
+    for (first, last) in runs(rows) {
+        let mut rows = select.query([first, last]).map_err(native)?;
+        while let Some(row) = rows.next().map_err(native)? {
+            let claim = row.get_ref(3).map_err(native)?.as_blob_or_null();
+            let claim = claim.map_err(|_| damaged("claim id"))?.map(claim_id).transpose()?;
+            let (avail, expires) = (row.get(1).map_err(native)?, row.get(2).map_err(native)?);
+            found.insert(row.get(0).map_err(native)?, Stored { avail, claim, expires });
         }
-        let mut rows: Vec<i64> = self.wanted.iter().flatten().map(|(row, _)| *row).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        Script::of(STORED).text(run_list(&runs(rows)))
     }
-
-    /// Decides the deletes in turn, given what [`Self::look`] found, and returns the rows that go.
-    pub(crate) fn decide(
-        self,
-        now: Timestamp,
-        found: Option<&str>,
-    ) -> Result<Vec<i64>, sqlx::Error> {
-        let mut stored: HashMap<i64, Stored> = match found {
-            None => HashMap::new(),
-            Some(packed) => packed
-                .split(';')
-                .map(|fields| stored(fields).ok_or_else(|| damaged("message")))
-                .collect::<Result<_, _>>()?,
-        };
-        let mut doomed = Vec::new();
-        for (removal, rows) in self.removals.iter_mut().zip(&self.wanted) {
-            if removal.outcome.is_some() {
-                continue;
-            }
-            removal.outcome = Some(decide(&removal.rule, rows, &stored, now).map(|rows| {
-                for row in rows {
-                    // Gone for the deletes that follow in this batch.
-                    stored.remove(&row);
-                    doomed.push(row);
-                }
-            }));
-        }
-        doomed.sort_unstable();
-        Ok(doomed)
-    }
+    Ok(found)
 }
 
 /// The rows of the messages that are or could be there.
@@ -201,21 +170,10 @@ async fn arrival(
     head: &Head,
     id: MessageId,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let select = sqlx::query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
+    let select = query("SELECT id FROM arrivals WHERE queue = ? AND origin = ?")
         .bind(head.number)
         .bind(id.to_string());
     step.row(select).await?.map(|row| row.try_get(0)).transpose()
-}
-
-fn stored(fields: &str) -> Option<(i64, Stored)> {
-    let mut fields = fields.split(',');
-    let mut integer = || fields.next()?.parse::<i64>().ok();
-    let (row, avail, expires) = (integer()?, integer()?, integer()?);
-    let claim = match fields.next()? {
-        "" => None,
-        claim => Some(claim.parse().ok()?),
-    };
-    Some((row, Stored { avail, claim, expires }))
 }
 
 /// Which rows go; an error if the rule forbids it, and then none goes.
@@ -261,16 +219,12 @@ fn permits(rule: &Rule, standing: Standing, id: MessageId) -> Result<bool> {
     }
 }
 
-/// Removes messages with their bodies, at the end of the step. The ids are sorted.
-pub(crate) fn delete_rows(step: &mut Step<'_>, rows: &[i64]) {
-    if rows.is_empty() {
-        return;
+/// Removes messages with their bodies. The ids are sorted.
+pub(crate) fn delete_rows(step: &Step<'_>, rows: &[i64]) -> Result<(), sqlx::Error> {
+    let (mut messages, mut bodies) = (step.prepare(DELETE_RUN)?, step.prepare(DELETE_BODIES)?);
+    for (first, last) in runs(rows.iter().copied()) {
+        messages.execute([first, last]).map_err(native)?;
+        bodies.execute([first, last]).map_err(native)?;
     }
-    step.defer(
-        Script::of(
-            "INSERT INTO removing (first, last) \
-             SELECT value ->> 0, value ->> 1 FROM json_each(?)",
-        )
-        .text(run_list(&runs(rows.iter().copied()))),
-    );
+    Ok(())
 }

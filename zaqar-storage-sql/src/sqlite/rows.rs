@@ -1,11 +1,10 @@
 //! Message rows, as every read selects them.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, Timestamp, Ttl};
 
 use crate::error::damaged;
 
+use super::statement::Row;
 use super::tables::message_id;
 
 /// The columns of a message, `m` being its small row and `b` its body. [`message`] reads them.
@@ -18,7 +17,7 @@ pub(crate) use message_columns;
 
 /// Reads a message whose columns start at `offset`.
 pub(crate) fn message(
-    row: &SqliteRow,
+    row: &Row,
     offset: usize,
     incarnation: Incarnation,
     now: Timestamp,
@@ -27,7 +26,7 @@ pub(crate) fn message(
     let place = message_id(incarnation, id).map_err(|_| damaged("message id"))?;
     let posted_at = Timestamp::from_millis(row.try_get(offset + 2)?);
     let held_until: i64 = row.try_get(offset + 5)?;
-    let claim = match row.try_get::<Option<&[u8]>, _>(offset + 4)? {
+    let claim = match row.try_get::<Option<&[u8]>>(offset + 4)? {
         // A claim that has ended holds nothing, whether or not a sweep has met it.
         Some(bytes) if held_until > now.as_millis() => Some(claim_id(bytes)?),
         _ => None,
@@ -40,7 +39,7 @@ pub(crate) fn message(
     Ok(Message {
         id,
         marker: MessageMarker::from(place),
-        body: Body::from_checked(row.try_get::<&str, _>(offset + 7)?),
+        body: Body::from_checked(row.try_get::<&str>(offset + 7)?),
         ttl: ttl(row.try_get(offset + 1)?),
         age_s: now.seconds_since(posted_at),
         posted_at,
@@ -77,12 +76,6 @@ pub(crate) fn runs(ids: impl IntoIterator<Item = i64>) -> Vec<(i64, i64)> {
     runs
 }
 
-/// Runs as a JSON array of pairs, for `json_each`.
-pub(crate) fn run_list(runs: &[(i64, i64)]) -> String {
-    let pairs: Vec<String> = runs.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
-    format!("[{}]", pairs.join(","))
-}
-
 /// A JSON array of row ids, for `json_each`: one statement text for any number of rows.
 pub(crate) fn id_list(ids: impl IntoIterator<Item = i64>) -> String {
     use std::fmt::Write;
@@ -105,6 +98,5 @@ mod tests {
     fn ids_that_follow_each_other_make_one_run() {
         assert_eq!(runs([]), []);
         assert_eq!(runs([7, 8, 9, 11, i64::MAX]), [(7, 9), (11, 11), (i64::MAX, i64::MAX)]);
-        assert_eq!(run_list(&runs([7, 8, 11])), "[[7,8],[11,11]]");
     }
 }

@@ -1,7 +1,5 @@
 //! Counting: exact, from the indexes, on a reader.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{
     MessageEdge, MessageMarker, QueueRef, QueueStats, Result, StoreVolume, Timestamp,
 };
@@ -10,6 +8,7 @@ use crate::error::damaged;
 
 use super::driver::Store;
 use super::reader::{check_head, failed, purged_row};
+use super::statement::{Row, query};
 use super::tables::{message_id, row_id_end};
 
 const OPERATION: &str = "message_stats";
@@ -53,7 +52,7 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
     let number = store.reader.number(OPERATION, queue).await?;
     let now = store.clock.now();
     let now_ms = now.as_millis();
-    let mut select = sqlx::query(COUNT);
+    let mut select = query(COUNT);
     for _ in 0..3 {
         select = select.bind(number).bind(number);
     }
@@ -69,12 +68,12 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
     counted.map_err(|error| failed(OPERATION, error))
 }
 
-fn read(rows: &[SqliteRow], queue: &QueueRef, now: Timestamp) -> Result<QueueStats, sqlx::Error> {
+fn read(rows: &[Row], queue: &QueueRef, now: Timestamp) -> Result<QueueStats, sqlx::Error> {
     let mut stats = QueueStats::default();
     let (mut living, mut claimed) = (0_u64, 0_u64);
     for row in rows {
-        let count = || Ok::<u64, sqlx::Error>(row.try_get::<i64, _>(1)?.unsigned_abs());
-        match row.try_get::<i64, _>(0)? {
+        let count = || Ok::<u64, sqlx::Error>(row.try_get::<i64>(1)?.unsigned_abs());
+        match row.try_get::<i64>(0)? {
             0 => living = count()?,
             1 | 2 => claimed = claimed.saturating_add(count()?),
             3 => stats.oldest = Some(edge(row, queue, now)?),
@@ -87,11 +86,11 @@ fn read(rows: &[SqliteRow], queue: &QueueRef, now: Timestamp) -> Result<QueueSta
     Ok(stats)
 }
 
-fn edge(row: &SqliteRow, queue: &QueueRef, now: Timestamp) -> Result<MessageEdge, sqlx::Error> {
+fn edge(row: &Row, queue: &QueueRef, now: Timestamp) -> Result<MessageEdge, sqlx::Error> {
     let place = message_id(queue.incarnation, row.try_get(1)?);
     let place = MessageMarker::from(place.map_err(|_| damaged("message id"))?);
     let posted_at = Timestamp::from_millis(row.try_get(2)?);
-    let id = match row.try_get::<Option<&str>, _>(3)? {
+    let id = match row.try_get::<Option<&str>>(3)? {
         Some(origin) => origin.parse().map_err(|_| damaged("message origin"))?,
         None => place.into(),
     };
@@ -102,7 +101,7 @@ fn edge(row: &SqliteRow, queue: &QueueRef, now: Timestamp) -> Result<MessageEdge
 pub(crate) async fn volume(store: &Store) -> Result<StoreVolume> {
     const OPERATION: &str = "volume";
     let now = store.clock.now().as_millis();
-    let select = sqlx::query(
+    let select = query(
         "SELECT count(*), count(*) FILTER (WHERE m.avail = -2 OR (m.claim IS NOT NULL AND m.avail > ?)) \
          FROM heads AS h CROSS JOIN messages AS m \
            ON m.id > (h.number << 35) | h.purged AND m.id < (h.number + 1) << 35 \
@@ -113,7 +112,7 @@ pub(crate) async fn volume(store: &Store) -> Result<StoreVolume> {
     let rows = store.reader.rows(OPERATION, select).await?;
     let Some(row) = rows.first() else { return Ok(StoreVolume::default()) };
     let count = |column: usize| {
-        let count = row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+        let count = row.try_get::<i64>(column).map(i64::unsigned_abs);
         count.map_err(|error| failed(OPERATION, error))
     };
     let claimed = count(1)?;

@@ -2,7 +2,6 @@
 //! sees a change or does not.
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{
     Created, Error, NewSubscription, QueueRef, Result, Subscription, SubscriptionId, Ttl,
     UpdateSubscription,
@@ -13,6 +12,7 @@ use crate::error::{Failure, damaged};
 use super::deal::STEP_ROWS_MAX;
 use super::heads::Head;
 use super::posts::ttl_code;
+use super::statement::query;
 use super::step::Step;
 use super::subscriptions::{number_of, subscription, subscription_columns};
 use super::task::Task;
@@ -34,7 +34,7 @@ async fn find(
     id: SubscriptionId,
 ) -> Result<(i64, Subscription), Failure> {
     let number = number_of(queue, id).ok_or_else(|| not_found(id))?;
-    let select = sqlx::query(SELECT_ONE).bind(head.number).bind(number);
+    let select = query(SELECT_ONE).bind(head.number).bind(number);
     let row = step.row(select.bind(step.now.as_millis())).await?;
     let row = row.ok_or_else(|| not_found(id))?;
     Ok((number, subscription(&row, 0, queue, step.now)?))
@@ -46,7 +46,7 @@ async fn find_by_subscriber(
     head: &Head,
     subscriber: &str,
 ) -> Result<Option<(i64, Subscription)>, sqlx::Error> {
-    let select = sqlx::query(concat!(
+    let select = query(concat!(
         "SELECT ",
         subscription_columns!(),
         " FROM subscriptions AS s WHERE queue = ? AND subscriber = ?"
@@ -59,7 +59,7 @@ async fn find_by_subscriber(
 
 /// Removes a subscription with what was still to be delivered to it.
 async fn remove(step: &mut Step<'_>, number: i64, subscription: i64) -> Result<(), sqlx::Error> {
-    let delete = sqlx::query(
+    let delete = query(
         "DELETE FROM subscriptions WHERE queue = ? AND number = ?; \
          DELETE FROM retries WHERE queue = ? AND subscription = ?",
     )
@@ -77,7 +77,7 @@ async fn settle_head(
     queue: Option<&QueueRef>,
     number: i64,
 ) -> Result<(), sqlx::Error> {
-    let update = sqlx::query(
+    let update = query(
         "UPDATE heads SET subscribed = EXISTS (SELECT 1 FROM subscriptions WHERE queue = ? \
            AND expires > ? AND (confirmed OR NOT needs_confirmation)) \
          WHERE number = ? AND state < 2",
@@ -113,7 +113,7 @@ impl Task for Create {
             }
             remove(step, head.number, number).await?;
         }
-        let take = sqlx::query(
+        let take = query(
             "UPDATE heads SET subscription_next = subscription_next + 1 WHERE number = ? \
              RETURNING subscription_next - 1",
         );
@@ -136,7 +136,7 @@ impl Create {
     ) -> Result<(), sqlx::Error> {
         let new = &self.new;
         let options = serde_json::Value::Object(new.options.clone()).to_string();
-        let insert = sqlx::query(
+        let insert = query(
             "INSERT INTO subscriptions (queue, number, subscriber, ttl, created, expires, options, \
                confirmed, needs_confirmation, since, cursor, owner) \
              VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
@@ -159,7 +159,7 @@ impl Create {
 
 /// Starts delivery afresh: only what is posted from now on.
 async fn restart(step: &mut Step<'_>, head: &Head, number: i64) -> Result<(), sqlx::Error> {
-    let restart = sqlx::query(
+    let restart = query(
         "UPDATE subscriptions SET since = ?, cursor = ?, lease = NULL, lease_ends = 0 \
          WHERE queue = ? AND number = ?; \
          DELETE FROM retries WHERE queue = ? AND subscription = ?",
@@ -199,7 +199,7 @@ impl Task for Update {
         }
         if let Some(options) = self.changes.options.clone() {
             let change =
-                sqlx::query("UPDATE subscriptions SET options = ? WHERE queue = ? AND number = ?")
+                query("UPDATE subscriptions SET options = ? WHERE queue = ? AND number = ?")
                     .bind(serde_json::Value::Object(options).to_string())
                     .bind(head.number)
                     .bind(number);
@@ -227,7 +227,7 @@ impl Update {
             remove(step, head.number, other).await?;
         }
         // Another address must confirm anew and gets nothing that was posted before.
-        let change = sqlx::query(
+        let change = query(
             "UPDATE subscriptions SET subscriber = ?, confirmed = 0 WHERE queue = ? AND number = ?",
         );
         step.execute(change.bind(subscriber).bind(head.number).bind(number)).await?;
@@ -242,13 +242,12 @@ impl Update {
         number: i64,
         ttl: Ttl,
     ) -> Result<(), sqlx::Error> {
-        let change = sqlx::query(
-            "UPDATE subscriptions SET ttl = ?, expires = ? WHERE queue = ? AND number = ?",
-        )
-        .bind(ttl_code(ttl))
-        .bind(step.now.after(ttl).as_millis())
-        .bind(head.number)
-        .bind(number);
+        let change =
+            query("UPDATE subscriptions SET ttl = ?, expires = ? WHERE queue = ? AND number = ?")
+                .bind(ttl_code(ttl))
+                .bind(step.now.after(ttl).as_millis())
+                .bind(head.number)
+                .bind(number);
         step.execute(change).await?;
         Ok(())
     }
@@ -269,11 +268,10 @@ impl Task for Confirm {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let head = step.head(&self.queue).await?;
         let (number, before) = find(step, &self.queue, &head, self.id).await?;
-        let change =
-            sqlx::query("UPDATE subscriptions SET confirmed = ? WHERE queue = ? AND number = ?")
-                .bind(self.confirmed)
-                .bind(head.number)
-                .bind(number);
+        let change = query("UPDATE subscriptions SET confirmed = ? WHERE queue = ? AND number = ?")
+            .bind(self.confirmed)
+            .bind(head.number)
+            .bind(number);
         step.execute(change).await?;
         let after = Subscription { confirmed: self.confirmed, ..before.clone() };
         if after.is_active() != before.is_active() {
@@ -304,7 +302,7 @@ impl Task for Remove {
                 None => return Ok(()),
             },
             None => {
-                let delete = sqlx::query(
+                let delete = query(
                     "DELETE FROM subscriptions WHERE queue = ?; DELETE FROM retries WHERE queue = ?",
                 );
                 step.execute(delete.bind(head.number).bind(head.number)).await?;
@@ -329,7 +327,7 @@ impl Task for CollectEnded {
     const OPERATION: &'static str = "gc";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT queue, number FROM subscriptions INDEXED BY subscriptions_by_end \
              WHERE expires <= ? LIMIT ?",
         )

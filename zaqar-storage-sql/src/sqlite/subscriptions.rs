@@ -1,8 +1,6 @@
 //! Subscriptions: the controller. Reads are here, changes in [`super::subscription_changes`].
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{
     Created, Error, NewSubscription, Page, PageLimit, QueueRef, Result, Subscription,
     SubscriptionController, SubscriptionId, Timestamp, Ttl, UpdateSubscription,
@@ -13,6 +11,7 @@ use crate::error::damaged;
 use super::driver::SqliteData;
 use super::reader::{check_head, failed};
 use super::rows::ttl;
+use super::statement::{Row, query};
 use super::subscription_changes::{CollectEnded, Confirm, Create, Remove, Update};
 
 /// The columns of a subscription `s`; [`subscription`] reads them.
@@ -26,7 +25,7 @@ pub(crate) use subscription_columns;
 
 /// Reads a subscription whose columns start at `offset`.
 pub(crate) fn subscription(
-    row: &SqliteRow,
+    row: &Row,
     offset: usize,
     queue: &QueueRef,
     now: Timestamp,
@@ -44,7 +43,7 @@ pub(crate) fn subscription(
         options: serde_json::from_str(options).map_err(|_| damaged("subscription options"))?,
         confirmed: row.try_get(offset + 6)?,
         needs_confirmation: row.try_get(offset + 7)?,
-        since: row.try_get::<i64, _>(offset + 8)?.unsigned_abs(),
+        since: row.try_get::<i64>(offset + 8)?.unsigned_abs(),
         owner: row.try_get(offset + 9)?,
     })
 }
@@ -70,7 +69,7 @@ impl SqliteData {
         &self,
         operation: &'static str,
         queue: &QueueRef,
-        select: super::step::Statement,
+        select: super::statement::Statement,
     ) -> Result<Option<Subscription>> {
         let now = self.store.clock.now();
         let rows = self.store.reader.rows_of_queue(operation, queue, select).await?;
@@ -99,7 +98,7 @@ impl SubscriptionController for SqliteData {
         let number = self.store.reader.number(OPERATION, queue).await?;
         let now = self.store.clock.now();
         let after = marker.and_then(|id| number_of(queue, id)).unwrap_or(0);
-        let select = sqlx::query(concat!(
+        let select = query(concat!(
             "SELECT 0, ",
             subscription_columns!(),
             " FROM subscriptions AS s WHERE queue = ? AND number > ? AND expires > ? \
@@ -121,7 +120,7 @@ impl SubscriptionController for SqliteData {
     async fn subscription_get(&self, queue: &QueueRef, id: SubscriptionId) -> Result<Subscription> {
         const OPERATION: &str = "subscription_get";
         let number = self.store.reader.number(OPERATION, queue).await?;
-        let select = sqlx::query(concat!(
+        let select = query(concat!(
             "SELECT 0, ",
             subscription_columns!(),
             " FROM subscriptions AS s WHERE queue = ? AND number = ? AND expires > ?",
@@ -142,7 +141,7 @@ impl SubscriptionController for SqliteData {
     ) -> Result<Option<Subscription>> {
         const OPERATION: &str = "subscription_find";
         let number = self.store.reader.number(OPERATION, queue).await?;
-        let select = sqlx::query(concat!(
+        let select = query(concat!(
             "SELECT 0, ",
             subscription_columns!(),
             " FROM subscriptions AS s WHERE queue = ? AND subscriber = ? AND expires > ?",

@@ -2,7 +2,6 @@
 //! most K rows, for queues that no claim visits (G7).
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{GcReport, Result};
 
 use crate::error::Failure;
@@ -10,6 +9,7 @@ use crate::error::Failure;
 use super::deal::{RELEASE, RETIRE, STEP_ROWS_MAX};
 use super::driver::SqliteData;
 use super::reader::failed;
+use super::statement::query;
 use super::step::Step;
 use super::task::Task;
 
@@ -64,7 +64,7 @@ impl Task for ReleaseMatured {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let now = step.now.as_millis();
-        let release = sqlx::query(RELEASE).bind(self.0).bind(now).bind(STEP_ROWS_MAX);
+        let release = query(RELEASE).bind(self.0).bind(now).bind(STEP_ROWS_MAX);
         Ok(step.execute(release).await?)
     }
 }
@@ -80,7 +80,7 @@ impl Task for RetireExpired {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let now = step.now.as_millis();
-        let retire = sqlx::query(RETIRE).bind(self.0).bind(now).bind(STEP_ROWS_MAX);
+        let retire = query(RETIRE).bind(self.0).bind(now).bind(STEP_ROWS_MAX);
         Ok(step.execute(retire).await?)
     }
 }
@@ -116,7 +116,7 @@ impl SqliteData {
 
     async fn due_queues(&self, select: &'static str) -> Result<std::collections::VecDeque<i64>> {
         let now = self.store.clock.now().as_millis();
-        let rows = self.store.reader.rows(OPERATION, sqlx::query(select).bind(now)).await?;
+        let rows = self.store.reader.rows(OPERATION, query(select).bind(now)).await?;
         let numbers = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
         numbers.map_err(|error| failed(OPERATION, error))
     }

@@ -110,11 +110,8 @@ fn release(intake: &Intake, queue: QueueRef, id: ClaimId) {
     });
 }
 
-/// The takers of a batch, queue by queue. A queue whose head refuses has its takers refused.
-pub(crate) async fn by_queue<'b>(
-    step: &mut Step<'_>,
-    takes: &'b mut [Take],
-) -> Result<Vec<Dealer<'b>>, sqlx::Error> {
+/// Executes all takes of a batch, queue by queue. A queue whose head refuses has its takers refused.
+pub(crate) async fn execute(step: &mut Step<'_>, takes: &mut [Take]) -> Result<(), sqlx::Error> {
     let mut queues: Vec<(QueueRef, Vec<&mut Take>)> = Vec::new();
     for take in takes {
         match queues.iter_mut().find(|(queue, _)| *queue == take.queue) {
@@ -122,15 +119,14 @@ pub(crate) async fn by_queue<'b>(
             None => queues.push((take.queue.clone(), vec![take])),
         }
     }
-    let mut dealers = Vec::with_capacity(queues.len());
     for (queue, takes) in queues {
         match step.head(&queue).await {
-            Ok(head) => dealers.push(Dealer::new(queue, head, takes)),
+            Ok(head) => Dealer::new(queue, head).deal(step, takes).await?,
             Err(Failure::Engine(error)) => return Err(error),
             Err(Failure::Refused(error)) => refuse(&queue, error, takes),
         }
     }
-    Ok(dealers)
+    Ok(())
 }
 
 /// Each caller gets a refusal of its own; the first one's is as good for all.

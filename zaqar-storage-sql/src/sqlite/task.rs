@@ -12,6 +12,7 @@ use zaqar_core::{Effect, Error, Result};
 
 use crate::error::{Failure, engine_error};
 
+use super::statement::query;
 use super::step::Step;
 
 /// A write.
@@ -65,15 +66,15 @@ impl<T: Task> WaitingTask for Waiting<T> {
     }
 
     async fn attempt(&mut self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
-        step.execute(sqlx::query("SAVEPOINT task")).await?;
+        step.execute(query("SAVEPOINT task")).await?;
         match self.task.run(step).await {
             Ok(output) => {
-                step.execute(sqlx::query("RELEASE task")).await?;
+                step.execute(query("RELEASE task")).await?;
                 self.outcome = Some(Ok(output));
                 Ok(())
             }
             Err(Failure::Refused(error)) => {
-                step.execute(sqlx::query("ROLLBACK TO task; RELEASE task")).await?;
+                step.execute(query("ROLLBACK TO task; RELEASE task")).await?;
                 step.heads.clear();
                 self.outcome = Some(Err(error));
                 Ok(())

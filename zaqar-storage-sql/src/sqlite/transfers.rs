@@ -1,7 +1,6 @@
 //! Dead letters on their way: leased, carried by the engine, completed here (G10).
 
 use async_trait::async_trait;
-use sqlx::Row;
 use zaqar_core::{
     Body, LeaseId, MessageId, MovedMessage, PageLimit, QueueName, QueueRef, Timestamp, Transfer,
     Ttl,
@@ -13,6 +12,7 @@ use super::deliveries::queue_ref;
 use super::outbox::{lease_end, lease_lost};
 use super::removals::{delete_rows, find_rows};
 use super::rows::{count, ttl};
+use super::statement::{Row, query};
 use super::step::Step;
 use super::tables::message_id;
 use super::task::Task;
@@ -42,7 +42,7 @@ impl Task for LeaseTransfers {
             Some(queue) => Some(step.head(queue).await?.number),
             None => None,
         };
-        let select = sqlx::query(SELECT_FREE)
+        let select = query(SELECT_FREE)
             .bind(step.now.as_millis())
             .bind(number)
             .bind(i64::from(self.limit.get()));
@@ -53,7 +53,7 @@ impl Task for LeaseTransfers {
             leased.push(row.try_get(4)?);
             transfers.push(self.read(row)?);
         }
-        let hold = sqlx::query(
+        let hold = query(
             "UPDATE transfers SET lease = ?, lease_ends = ? \
              WHERE id IN (SELECT value FROM json_each(?))",
         )
@@ -66,9 +66,9 @@ impl Task for LeaseTransfers {
 }
 
 impl LeaseTransfers {
-    fn read(&self, row: &sqlx::sqlite::SqliteRow) -> Result<Transfer, sqlx::Error> {
+    fn read(&self, row: &Row) -> Result<Transfer, sqlx::Error> {
         let source = queue_ref(row, 0)?;
-        let id = match row.try_get::<Option<&str>, _>(9)? {
+        let id = match row.try_get::<Option<&str>>(9)? {
             Some(origin) => origin.parse().map_err(|_| damaged("message origin"))?,
             None => message_id(source.incarnation, row.try_get(4)?)
                 .map_err(|_| damaged("message id"))?,
@@ -76,7 +76,7 @@ impl LeaseTransfers {
         let target: &str = row.try_get(5)?;
         let message = MovedMessage {
             id,
-            body: Body::from_checked(row.try_get::<&str, _>(10)?),
+            body: Body::from_checked(row.try_get::<&str>(10)?),
             ttl: ttl(row.try_get(6)?),
             claim_count: count(row.try_get(8)?),
             posted_at: Timestamp::from_millis(row.try_get(7)?),
@@ -103,15 +103,15 @@ impl Task for CompleteTransfer {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let rows = find_rows(step, &self.source, &[self.id]).await?;
         let Some((row, _)) = rows.first().copied() else { return Ok(()) };
-        let select = sqlx::query("SELECT lease FROM transfers WHERE id = ?").bind(row);
+        let select = query("SELECT lease FROM transfers WHERE id = ?").bind(row);
         // No record: it was completed before, or purged with its queue.
         let Some(record) = step.row(select).await? else { return Ok(()) };
         let holder: Option<Vec<u8>> = record.try_get(0)?;
         if holder.as_deref() != Some(self.lease.as_bytes().as_slice()) {
             return Err(lease_lost());
         }
-        step.execute(sqlx::query("DELETE FROM transfers WHERE id = ?").bind(row)).await?;
-        delete_rows(step, &[row]);
+        step.execute(query("DELETE FROM transfers WHERE id = ?").bind(row)).await?;
+        delete_rows(step, &[row])?;
         Ok(())
     }
 }

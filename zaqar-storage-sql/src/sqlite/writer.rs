@@ -1,4 +1,4 @@
-//! The writer: one task that commits many callers' operations in one transaction.
+//! The writer: one thread that commits many callers' operations in one transaction.
 //!
 //! A flush costs 0.2 ms and a row 10 µs, so sharing the flush is everything. There is no timer: a
 //! batch is what gathered while the last one was being written, and a lone caller waits for nobody.
@@ -10,25 +10,24 @@
 
 use std::sync::Arc;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
 use zaqar_core::{Clock, Effect};
 
-use crate::error::Refusal;
+use crate::error::is_full;
 
 use super::checkpoint::Checkpoints;
-use super::deal::Dealer;
+use super::engine::Engine;
 use super::heads::HeadCache;
 use super::intake::{Intake, Operation};
 use super::posts::{self, Post};
 use super::removals::{self, Removal};
-use super::step::{CommitFailed, Step, run};
+use super::statement::query;
+use super::step::Step;
 use super::takes::{self, Take};
 use super::task::WaitingTask;
 
 /// The writer's state; [`Writer::run`] is its life.
 pub(crate) struct Writer {
-    pub(crate) connection: SqliteConnection,
+    pub(crate) engine: Engine,
     pub(crate) intake: Arc<Intake>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) heads: HeadCache,
@@ -39,7 +38,7 @@ pub(crate) struct Writer {
 enum Failed {
     /// Before the transaction began: nothing was tried.
     ToBegin(sqlx::Error),
-    /// Inside: it was rolled back.
+    /// Inside, or for want of room: it was rolled back.
     Inside(sqlx::Error),
     /// While committing: it may be stored.
     ToCommit(sqlx::Error),
@@ -66,10 +65,9 @@ impl Writer {
                 }
             }
             self.serve(batch).await;
-            self.checkpoints.help(&mut self.connection).await;
+            self.checkpoints.help(&self.engine);
         }
-        let closing = sqlx::Connection::close(self.connection).await;
-        if let Err(error) = closing {
+        if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "closing the database failed");
         }
     }
@@ -93,71 +91,30 @@ impl Writer {
     }
 
     async fn attempt(&mut self, batch: &mut Batch) -> Result<(), Failed> {
-        if batch.is_posts_alone() {
-            match self.post_at_once(&mut batch.posts).await {
-                Some(result) => return result,
-                None => tracing::trace!("these posts need more than one execution"),
-            }
+        let attempted = self.attempt_step(batch).await;
+        if attempted.is_err() {
+            self.roll_back();
         }
-        match self.attempt_step(batch).await {
-            // The heads were forgotten with the first attempt; nothing was done.
-            Err(Attempted::Stale) => self.attempt_step(batch).await.map_err(Failed::from),
-            attempted => attempted.map_err(Failed::from),
-        }
+        attempted
     }
 
-    async fn attempt_step(&mut self, batch: &mut Batch) -> Result<(), Attempted> {
-        let clock = Arc::clone(&self.clock);
-        let mut step = Step::new(&mut self.connection, &mut self.heads, &*clock);
-        let executed = batch.execute(&mut step).await.map_err(CommitFailed::Before);
-        let committed = match executed {
-            Ok(()) => step.commit().await,
-            failed => failed,
-        };
-        let (begun, stale) = (step.has_begun(), step.is_stale());
-        let Err(failed) = committed else { return Ok(()) };
-        self.roll_back().await;
-        Err(match failed {
-            _ if stale => Attempted::Stale,
-            CommitFailed::Before(error) if !begun => Attempted::Failed(Failed::ToBegin(error)),
-            CommitFailed::Before(error) => Attempted::Failed(Failed::Inside(error)),
-            CommitFailed::Itself(error) => Attempted::Failed(Failed::ToCommit(error)),
+    async fn attempt_step(&mut self, batch: &mut Batch) -> Result<(), Failed> {
+        let begun = Step::begin(&mut self.engine, &mut self.heads, &*self.clock);
+        let mut step = begun.map_err(Failed::ToBegin)?;
+        batch.execute(&mut step).await.map_err(Failed::Inside)?;
+        step.commit().map_err(|error| {
+            // The frame that commits is the last one to be written, so it was not.
+            if is_full(&error) { Failed::Inside(error) } else { Failed::ToCommit(error) }
         })
     }
 
-    /// The commonest batch in a single execution; `None` if it is not of that kind, or if the store
-    /// is not as the cached head says: nothing was done then.
-    async fn post_at_once(&mut self, posts: &mut [Post]) -> Option<Result<(), Failed>> {
-        let now = self.clock.now();
-        let at_once = posts::AtOnce::plan(&self.heads, posts, now)?;
-        match run(&mut self.connection, at_once.script(posts)).await {
-            Ok(_) => {}
-            Err((_, error)) => {
-                self.heads.clear();
-                return match Refusal::of(&error) {
-                    Refusal::Aborted => None,
-                    Refusal::NotBegun => Some(Err(Failed::ToBegin(error))),
-                    // Statement and commit are one: it cannot be told which of them failed.
-                    Refusal::InDoubt => Some(Err(Failed::ToCommit(error))),
-                };
-            }
-        }
-        at_once.settle(&mut self.heads, posts);
-        // The lives were computed before the lock was taken: make up for a pause in between (G8).
-        let late_ms = self.clock.now().as_millis() - now.as_millis();
-        if late_ms > posts::AtOnce::LATE_MS_MAX
-            && let Err((_, error)) = run(&mut self.connection, at_once.prolong(late_ms)).await
-        {
-            return Some(Err(Failed::ToCommit(error)));
-        }
-        Some(Ok(()))
-    }
-
-    /// Rolls back what is open. SQLite may have done so itself, so a refusal is no news.
-    async fn roll_back(&mut self) {
+    /// Rolls back what is open: SQLite may have done so itself.
+    fn roll_back(&mut self) {
         self.heads.clear();
-        if let Err(error) = sqlx::query("ROLLBACK").execute(&mut self.connection).await {
-            tracing::debug!(%error, "nothing was left to roll back");
+        if self.engine.in_transaction()
+            && let Err(error) = self.engine.execute(&query("ROLLBACK"))
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
         }
     }
 
@@ -177,24 +134,6 @@ impl Writer {
     }
 }
 
-/// How an attempt ended.
-enum Attempted {
-    /// Another process wrote since the heads were cached: nothing was done, try again.
-    Stale,
-    /// It failed.
-    Failed(Failed),
-}
-
-impl From<Attempted> for Failed {
-    fn from(attempted: Attempted) -> Self {
-        match attempted {
-            // Only a cache that was filled before the lock can be stale, so a second one cannot.
-            Attempted::Stale => Self::ToBegin(sqlx::Error::WorkerCrashed),
-            Attempted::Failed(failed) => failed,
-        }
-    }
-}
-
 impl Batch {
     fn add(&mut self, operation: Operation) {
         match operation {
@@ -205,10 +144,6 @@ impl Batch {
         }
     }
 
-    fn is_posts_alone(&self) -> bool {
-        self.posts.len() == self.len()
-    }
-
     fn len(&self) -> usize {
         self.posts.len() + self.takes.len() + self.removals.len() + self.tasks.len()
     }
@@ -217,27 +152,9 @@ impl Batch {
         for task in &mut self.tasks {
             task.attempt(step).await?;
         }
-        let removing = removals::begin(step, &mut self.removals).await?;
-        let dealers = takes::by_queue(step, &mut self.takes).await?;
-        // One look for all of them, then posts, then what was seen is decided and written.
-        let mut looks = removing.look();
-        for dealer in &dealers {
-            looks.append_expressions(dealer.look(step));
-        }
-        let looked = match removing.is_empty() && dealers.is_empty() {
-            true => None,
-            false => Some(step.look(looks).await?),
-        };
+        removals::execute(step, &mut self.removals).await?;
         posts::execute(step, &mut self.posts).await?;
-        let stored = looked.as_ref().map(|row| row.try_get(1)).transpose()?.flatten();
-        // The deletes come first: what they remove is not handed out any more.
-        let doomed = removing.decide(step.now, stored)?;
-        removals::delete_rows(step, &doomed);
-        let Some(row) = looked else { return Ok(()) };
-        for (column, dealer) in (2..).step_by(Dealer::COLUMNS).zip(dealers) {
-            dealer.deal(step, &row, column, &doomed).await?;
-        }
-        Ok(())
+        takes::execute(step, &mut self.takes).await
     }
 
     fn split(self) -> impl Iterator<Item = Batch> {

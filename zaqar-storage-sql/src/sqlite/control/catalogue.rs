@@ -1,8 +1,6 @@
 //! The catalogue.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{
     CatalogueController, CatalogueEntry, Error, Page, PageLimit, PoolName, ProjectId, QueueKey,
     QueueKind, QueueName, Result,
@@ -12,24 +10,25 @@ use crate::error::{Failure, damaged};
 use crate::sqlite::driver::SqliteControl;
 use crate::sqlite::heads::kind_code;
 use crate::sqlite::reader::failed;
-use crate::sqlite::step::{Statement, Step};
+use crate::sqlite::statement::{Row, Statement, query};
+use crate::sqlite::step::Step;
 use crate::sqlite::task::Task;
 
 const SELECT_ONE: &str = "SELECT project, kind, name, pool, epoch FROM catalogue \
      WHERE project = ? AND kind = ? AND name = ?";
 
-fn entry(row: &SqliteRow) -> Result<CatalogueEntry, sqlx::Error> {
+fn entry(row: &Row) -> Result<CatalogueEntry, sqlx::Error> {
     let bad = |_| damaged("catalogue entry");
-    let kind = match row.try_get::<i64, _>(1)? {
+    let kind = match row.try_get::<i64>(1)? {
         0 => QueueKind::Queue,
         _ => QueueKind::Topic,
     };
-    let project = ProjectId::new(row.try_get::<&str, _>(0)?).map_err(bad)?;
-    let name = QueueName::new(row.try_get::<&str, _>(2)?).map_err(bad)?;
+    let project = ProjectId::new(row.try_get::<&str>(0)?).map_err(bad)?;
+    let name = QueueName::new(row.try_get::<&str>(2)?).map_err(bad)?;
     Ok(CatalogueEntry {
         key: QueueKey { project, kind, name },
-        pool: PoolName::new(row.try_get::<&str, _>(3)?).map_err(bad)?,
-        epoch: row.try_get::<i64, _>(4)?.unsigned_abs(),
+        pool: PoolName::new(row.try_get::<&str>(3)?).map_err(bad)?,
+        epoch: row.try_get::<i64>(4)?.unsigned_abs(),
     })
 }
 
@@ -60,14 +59,14 @@ impl Task for Put {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let key = &self.entry.key;
         if self.moving {
-            let row = step.row(bind_key(sqlx::query(SELECT_ONE), key)).await?;
+            let row = step.row(bind_key(query(SELECT_ONE), key)).await?;
             let known = entry(&row.ok_or_else(|| missing(key))?)?;
             if known.epoch >= self.entry.epoch {
                 let name = key.name.clone();
                 return Err(Error::QueueMoved { name, epoch: known.epoch }.into());
             }
         }
-        let put = sqlx::query(
+        let put = query(
             "INSERT OR REPLACE INTO catalogue (project, kind, name, pool, epoch) \
              VALUES (?, ?, ?, ?, ?)",
         );
@@ -90,10 +89,10 @@ impl Task for Delete {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let delete = match &self.0 {
             Some(key) => bind_key(
-                sqlx::query("DELETE FROM catalogue WHERE project = ? AND kind = ? AND name = ?"),
+                query("DELETE FROM catalogue WHERE project = ? AND kind = ? AND name = ?"),
                 key,
             ),
-            None => sqlx::query("DELETE FROM catalogue"),
+            None => query("DELETE FROM catalogue"),
         };
         step.execute(delete).await?;
         Ok(())
@@ -120,7 +119,7 @@ impl CatalogueController for SqliteControl {
     }
 
     async fn catalogue_get(&self, key: &QueueKey) -> Result<CatalogueEntry> {
-        let select = bind_key(sqlx::query(SELECT_ONE), key);
+        let select = bind_key(query(SELECT_ONE), key);
         let found = self.read_entries("catalogue_get", select).await?;
         found.into_iter().next().ok_or_else(|| missing(key))
     }
@@ -142,7 +141,7 @@ impl CatalogueController for SqliteControl {
     ) -> Result<Page<CatalogueEntry, QueueKey>> {
         let (kind, name) =
             marker.map_or((0, String::new()), |key| (kind_code(key.kind), key.name.to_string()));
-        let select = sqlx::query(
+        let select = query(
             "SELECT project, kind, name, pool, epoch FROM catalogue \
              WHERE project = ? AND (kind, name) > (?, ?) ORDER BY kind, name LIMIT ?",
         )
@@ -163,7 +162,7 @@ impl CatalogueController for SqliteControl {
         let (project, kind, name) = marker.map_or((String::new(), 0, String::new()), |key| {
             (key.project.to_string(), kind_code(key.kind), key.name.to_string())
         });
-        let select = sqlx::query(
+        let select = query(
             "SELECT project, kind, name, pool, epoch FROM catalogue \
              WHERE pool = ? AND (project, kind, name) > (?, ?, ?) \
              ORDER BY project, kind, name LIMIT ?",
@@ -179,11 +178,11 @@ impl CatalogueController for SqliteControl {
 
     async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64> {
         const OPERATION: &str = "catalogue_count";
-        let select = sqlx::query("SELECT count(*) FROM catalogue WHERE project = ? AND name = ?")
+        let select = query("SELECT count(*) FROM catalogue WHERE project = ? AND name = ?")
             .bind(project.to_string())
             .bind(queue.to_string());
         let rows = self.store.reader.rows(OPERATION, select).await?;
-        let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64>(0));
         count.map(i64::unsigned_abs).map_err(|error| failed(OPERATION, error))
     }
 

@@ -1,8 +1,6 @@
 //! Flavors.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{
     Capabilities, Error, Flavor, FlavorController, FlavorName, Page, PageLimit, ProjectId, Result,
 };
@@ -10,16 +8,17 @@ use zaqar_core::{
 use crate::error::{Failure, damaged};
 use crate::sqlite::driver::SqliteControl;
 use crate::sqlite::reader::failed;
-use crate::sqlite::step::{Statement, Step};
+use crate::sqlite::statement::{Row, Statement, query};
+use crate::sqlite::step::Step;
 use crate::sqlite::task::Task;
 
 use super::{from_text, to_text};
 
-fn flavor(row: &SqliteRow) -> Result<Flavor, sqlx::Error> {
+fn flavor(row: &Row) -> Result<Flavor, sqlx::Error> {
     let bad = |_| damaged("flavor");
     Ok(Flavor {
-        project: ProjectId::new(row.try_get::<&str, _>(0)?).map_err(bad)?,
-        name: FlavorName::new(row.try_get::<&str, _>(1)?).map_err(bad)?,
+        project: ProjectId::new(row.try_get::<&str>(0)?).map_err(bad)?,
+        name: FlavorName::new(row.try_get::<&str>(1)?).map_err(bad)?,
         capabilities: from_text(row.try_get(2)?, "flavor capabilities")?,
     })
 }
@@ -42,18 +41,17 @@ impl Task for Put {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let Flavor { project, name, capabilities } = &self.flavor;
-        let known = sqlx::query("SELECT 1 FROM flavors WHERE project = ? AND name = ?")
+        let known = query("SELECT 1 FROM flavors WHERE project = ? AND name = ?")
             .bind(project.to_string())
             .bind(name.to_string());
         if self.existing && step.row(known).await?.is_none() {
             return Err(missing(name).into());
         }
-        let put = sqlx::query(
-            "INSERT OR REPLACE INTO flavors (project, name, capabilities) VALUES (?, ?, ?)",
-        )
-        .bind(project.to_string())
-        .bind(name.to_string())
-        .bind(to_text(capabilities)?);
+        let put =
+            query("INSERT OR REPLACE INTO flavors (project, name, capabilities) VALUES (?, ?, ?)")
+                .bind(project.to_string())
+                .bind(name.to_string())
+                .bind(to_text(capabilities)?);
         step.execute(put).await?;
         Ok(())
     }
@@ -70,12 +68,10 @@ impl Task for Delete {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let delete = match &self.0 {
-            Some((project, name)) => {
-                sqlx::query("DELETE FROM flavors WHERE project = ? AND name = ?")
-                    .bind(project.to_string())
-                    .bind(name.to_string())
-            }
-            None => sqlx::query("DELETE FROM flavors"),
+            Some((project, name)) => query("DELETE FROM flavors WHERE project = ? AND name = ?")
+                .bind(project.to_string())
+                .bind(name.to_string()),
+            None => query("DELETE FROM flavors"),
         };
         step.execute(delete).await?;
         Ok(())
@@ -101,11 +97,10 @@ impl FlavorController for SqliteControl {
     }
 
     async fn flavor_get(&self, project: &ProjectId, name: &FlavorName) -> Result<Flavor> {
-        let select = sqlx::query(
-            "SELECT project, name, capabilities FROM flavors WHERE project = ? AND name = ?",
-        )
-        .bind(project.to_string())
-        .bind(name.to_string());
+        let select =
+            query("SELECT project, name, capabilities FROM flavors WHERE project = ? AND name = ?")
+                .bind(project.to_string())
+                .bind(name.to_string());
         let found = self.read_flavors("flavor_get", select).await?;
         found.into_iter().next().ok_or_else(|| missing(name))
     }
@@ -116,7 +111,7 @@ impl FlavorController for SqliteControl {
         marker: Option<&FlavorName>,
         limit: PageLimit,
     ) -> Result<Page<Flavor, FlavorName>> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT project, name, capabilities FROM flavors WHERE project = ? AND name > ? \
              ORDER BY name LIMIT ?",
         )

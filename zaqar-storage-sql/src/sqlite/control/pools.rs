@@ -1,8 +1,6 @@
 //! Pools.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{
     Error, FlavorName, Page, PageLimit, Pool, PoolController, PoolName, Result, UpdatePool,
 };
@@ -10,6 +8,7 @@ use zaqar_core::{
 use crate::error::{Failure, damaged};
 use crate::sqlite::driver::SqliteControl;
 use crate::sqlite::reader::failed;
+use crate::sqlite::statement::{Row, Statement, query};
 use crate::sqlite::step::Step;
 use crate::sqlite::task::Task;
 
@@ -18,12 +17,12 @@ use super::{from_text, to_text};
 const SELECT_ONE: &str =
     "SELECT name, weight, uri, flavor, options, capabilities FROM pools WHERE name = ?";
 
-fn pool(row: &SqliteRow) -> Result<Pool, sqlx::Error> {
+fn pool(row: &Row) -> Result<Pool, sqlx::Error> {
     let bad = |_| damaged("pool");
     let flavor: Option<&str> = row.try_get(3)?;
     Ok(Pool {
-        name: PoolName::new(row.try_get::<&str, _>(0)?).map_err(bad)?,
-        weight: u32::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
+        name: PoolName::new(row.try_get::<&str>(0)?).map_err(bad)?,
+        weight: u32::try_from(row.try_get::<i64>(1)?).unwrap_or(0),
         uri: row.try_get(2)?,
         flavor: flavor.map(FlavorName::new).transpose().map_err(bad)?,
         options: from_text(row.try_get(4)?, "pool options")?,
@@ -36,20 +35,20 @@ fn missing(name: &PoolName) -> Error {
 }
 
 async fn find(step: &mut Step<'_>, name: &PoolName) -> Result<Option<Pool>, sqlx::Error> {
-    let select = sqlx::query(SELECT_ONE).bind(name.to_string());
+    let select = query(SELECT_ONE).bind(name.to_string());
     step.row(select).await?.map(|row| pool(&row)).transpose()
 }
 
 /// Stores a pool under the rules: no two share a URI, and a flavor's pools are of one ability.
 async fn store(step: &mut Step<'_>, new: &Pool) -> Result<(), Failure> {
-    let taken = sqlx::query("SELECT 1 FROM pools WHERE uri = ? AND name <> ?")
+    let taken = query("SELECT 1 FROM pools WHERE uri = ? AND name <> ?")
         .bind(new.uri.clone())
         .bind(new.name.to_string());
     if step.row(taken).await?.is_some() {
         return Err(Error::PoolUriInUse.into());
     }
     let flavor = new.flavor.as_ref().map(ToString::to_string);
-    let peer = sqlx::query(
+    let peer = query(
         "SELECT capabilities FROM pools WHERE flavor IS ? AND name <> ? ORDER BY name LIMIT 1",
     )
     .bind(flavor.clone())
@@ -60,7 +59,7 @@ async fn store(step: &mut Step<'_>, new: &Pool) -> Result<(), Failure> {
             return Err(Error::PoolCapabilitiesMismatch.into());
         }
     }
-    let put = sqlx::query(
+    let put = query(
         "INSERT OR REPLACE INTO pools (name, weight, uri, flavor, options, capabilities) \
          VALUES (?, ?, ?, ?, ?, ?)",
     )
@@ -131,14 +130,14 @@ impl Task for Delete {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let Some(pool) = find(step, &self.0).await? else { return Ok(()) };
         if let Some(flavor) = pool.flavor {
-            let peer = sqlx::query("SELECT 1 FROM pools WHERE flavor = ? AND name <> ?")
+            let peer = query("SELECT 1 FROM pools WHERE flavor = ? AND name <> ?")
                 .bind(flavor.to_string())
                 .bind(self.0.to_string());
             if step.row(peer).await?.is_none() {
                 return Err(Error::PoolInUse { name: self.0.clone(), flavor }.into());
             }
         }
-        let delete = sqlx::query("DELETE FROM pools WHERE name = ?").bind(self.0.to_string());
+        let delete = query("DELETE FROM pools WHERE name = ?").bind(self.0.to_string());
         step.execute(delete).await?;
         Ok(())
     }
@@ -153,17 +152,13 @@ impl Task for DeleteAll {
     const OPERATION: &'static str = "pool_delete_all";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        step.execute(sqlx::query("DELETE FROM pools")).await?;
+        step.execute(query("DELETE FROM pools")).await?;
         Ok(())
     }
 }
 
 impl SqliteControl {
-    async fn read_pools(
-        &self,
-        operation: &'static str,
-        select: crate::sqlite::step::Statement,
-    ) -> Result<Vec<Pool>> {
+    async fn read_pools(&self, operation: &'static str, select: Statement) -> Result<Vec<Pool>> {
         let rows = self.store.reader.rows(operation, select).await?;
         let pools: Result<Vec<_>, _> = rows.iter().map(pool).collect();
         pools.map_err(|error| failed(operation, error))
@@ -177,7 +172,7 @@ impl PoolController for SqliteControl {
     }
 
     async fn pool_get(&self, name: &PoolName) -> Result<Pool> {
-        let select = sqlx::query(SELECT_ONE).bind(name.to_string());
+        let select = query(SELECT_ONE).bind(name.to_string());
         let found = self.read_pools("pool_get", select).await?;
         found.into_iter().next().ok_or_else(|| missing(name))
     }
@@ -187,7 +182,7 @@ impl PoolController for SqliteControl {
         marker: Option<&PoolName>,
         limit: Option<PageLimit>,
     ) -> Result<Page<Pool, PoolName>> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT name, weight, uri, flavor, options, capabilities FROM pools \
              WHERE name > ? ORDER BY name LIMIT ?",
         )
@@ -199,7 +194,7 @@ impl PoolController for SqliteControl {
     }
 
     async fn pool_list_by_flavor(&self, flavor: Option<&FlavorName>) -> Result<Vec<Pool>> {
-        let select = sqlx::query(
+        let select = query(
             "SELECT name, weight, uri, flavor, options, capabilities FROM pools \
              WHERE flavor IS ? ORDER BY name",
         )

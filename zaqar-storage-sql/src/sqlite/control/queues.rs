@@ -1,8 +1,6 @@
 //! Queue and topic records.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use zaqar_core::{
     Created, Error, Incarnation, JsonObject, ListQueues, Page, PageLimit, ProjectId,
     QueueController, QueueKey, QueueKind, QueueName, QueueRecord, QueueRef, QueueState, Result,
@@ -12,6 +10,7 @@ use crate::error::{Failure, damaged};
 use crate::sqlite::driver::SqliteControl;
 use crate::sqlite::heads::{incarnation_code, kind_code};
 use crate::sqlite::reader::failed;
+use crate::sqlite::statement::{Row, query};
 use crate::sqlite::step::Step;
 use crate::sqlite::task::Task;
 
@@ -23,27 +22,27 @@ const LIST_STEP: i64 = 500;
 const SELECT: &str = "SELECT project, kind, name, incarnation, metadata, revision, deleting \
      FROM queues WHERE project = ? AND kind = ? AND name = ?";
 
-fn record(row: &SqliteRow) -> Result<QueueRecord, sqlx::Error> {
+fn record(row: &Row) -> Result<QueueRecord, sqlx::Error> {
     let bad = |_| damaged("queue record");
-    let kind = match row.try_get::<i64, _>(1)? {
+    let kind = match row.try_get::<i64>(1)? {
         0 => QueueKind::Queue,
         _ => QueueKind::Topic,
     };
-    let project = ProjectId::new(row.try_get::<&str, _>(0)?).map_err(bad)?;
-    let name = QueueName::new(row.try_get::<&str, _>(2)?).map_err(bad)?;
-    let incarnation = row.try_get::<i64, _>(3)?.unsigned_abs();
+    let project = ProjectId::new(row.try_get::<&str>(0)?).map_err(bad)?;
+    let name = QueueName::new(row.try_get::<&str>(2)?).map_err(bad)?;
+    let incarnation = row.try_get::<i64>(3)?.unsigned_abs();
     let deleting: bool = row.try_get(6)?;
     Ok(QueueRecord {
         key: QueueKey { project, kind, name },
         incarnation: Incarnation::new(incarnation).map_err(bad)?,
         metadata: from_text(row.try_get(4)?, "queue metadata")?,
-        revision: row.try_get::<i64, _>(5)?.unsigned_abs(),
+        revision: row.try_get::<i64>(5)?.unsigned_abs(),
         state: if deleting { QueueState::Deleting } else { QueueState::Active },
     })
 }
 
 async fn find(step: &mut Step<'_>, key: &QueueKey) -> Result<Option<QueueRecord>, sqlx::Error> {
-    let select = sqlx::query(SELECT)
+    let select = query(SELECT)
         .bind(key.project.to_string())
         .bind(kind_code(key.kind))
         .bind(key.name.to_string());
@@ -59,7 +58,7 @@ impl Task for Allocate {
     const OPERATION: &'static str = "queue_allocate_incarnation";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Incarnation, Failure> {
-        let take = sqlx::query("UPDATE incarnations SET next = next + 1 RETURNING next - 1");
+        let take = query("UPDATE incarnations SET next = next + 1 RETURNING next - 1");
         let row = step.row(take).await?.ok_or_else(|| damaged("incarnation counter"))?;
         let number: i64 = row.try_get(0)?;
         Ok(Incarnation::new(number.unsigned_abs())?)
@@ -82,7 +81,7 @@ impl Task for Insert {
             return Ok(Created::Existing(existing));
         }
         let key = &self.queue.key;
-        let insert = sqlx::query(
+        let insert = query(
             "INSERT INTO queues (project, kind, name, incarnation, metadata, revision, deleting) \
              VALUES (?, ?, ?, ?, ?, 1, 0)",
         )
@@ -127,7 +126,7 @@ impl Task for SetMetadata {
         }
         record.revision += 1;
         record.metadata.clone_from(&self.metadata);
-        let update = sqlx::query(
+        let update = query(
             "UPDATE queues SET metadata = ?, revision = revision + 1 \
              WHERE project = ? AND kind = ? AND name = ?",
         )
@@ -159,7 +158,7 @@ impl Task for Retire {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let key = &self.queue.key;
-        let change = sqlx::query(self.statement)
+        let change = query(self.statement)
             .bind(key.project.to_string())
             .bind(kind_code(key.kind))
             .bind(key.name.to_string())
@@ -180,7 +179,7 @@ impl SqliteControl {
     ) -> Result<Vec<QueueRecord>> {
         const OPERATION: &str = "queue_list";
         // instr() compares bytes and knows no wildcard.
-        let select = sqlx::query(
+        let select = query(
             "SELECT project, kind, name, incarnation, metadata, revision, deleting FROM queues \
              WHERE project = ? AND kind = ? AND name > ? AND deleting = 0 \
                AND (? IS NULL OR instr(name, ?) > 0) ORDER BY name LIMIT ?",
@@ -214,7 +213,7 @@ impl QueueController for SqliteControl {
 
     async fn queue_find(&self, key: &QueueKey) -> Result<Option<QueueRecord>> {
         const OPERATION: &str = "queue_find";
-        let select = sqlx::query(SELECT)
+        let select = query(SELECT)
             .bind(key.project.to_string())
             .bind(kind_code(key.kind))
             .bind(key.name.to_string());
@@ -271,19 +270,18 @@ impl QueueController for SqliteControl {
 
     async fn queue_count(&self, project: &ProjectId, kind: QueueKind) -> Result<u64> {
         const OPERATION: &str = "queue_count";
-        let select = sqlx::query(
-            "SELECT count(*) FROM queues WHERE project = ? AND kind = ? AND deleting = 0",
-        )
-        .bind(project.to_string())
-        .bind(kind_code(kind));
+        let select =
+            query("SELECT count(*) FROM queues WHERE project = ? AND kind = ? AND deleting = 0")
+                .bind(project.to_string())
+                .bind(kind_code(kind));
         let rows = self.store.reader.rows(OPERATION, select).await?;
-        let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64>(0));
         count.map(i64::unsigned_abs).map_err(|error| failed(OPERATION, error))
     }
 
     async fn queue_list_deleting(&self, limit: PageLimit) -> Result<Vec<QueueRecord>> {
         const OPERATION: &str = "queue_list_deleting";
-        let select = sqlx::query(
+        let select = query(
             "SELECT project, kind, name, incarnation, metadata, revision, deleting \
              FROM queues WHERE deleting = 1 ORDER BY incarnation LIMIT ?",
         )
