@@ -4,6 +4,8 @@
 //! an operation needs them, and shown with their defaults. Where a stored value is null, zero or
 //! otherwise empty, the default holds, for clients that look as for the service itself.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use zaqar_core::{JsonObject, QueueKind, QueueName};
 
@@ -52,6 +54,7 @@ pub(crate) struct QueueAttributes {
     pub(crate) message_delay: Option<u64>,
     pub(crate) messages_post_size_max: Option<u64>,
     pub(crate) dead_letters: Option<DeadLetterPolicy>,
+    pub(crate) retry_policy: Option<Arc<JsonObject>>,
 }
 
 impl QueueAttributes {
@@ -72,6 +75,7 @@ impl QueueAttributes {
             message_delay: seconds(DEFAULT_MESSAGE_DELAY),
             messages_post_size_max: seconds(MESSAGES_POST_SIZE_MAX),
             dead_letters,
+            retry_policy: metadata.get(RETRY_POLICY).and_then(Value::as_object).cloned().map(Arc::new),
         }
     }
 }

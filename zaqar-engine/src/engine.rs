@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DisciplinedClock, DriverInfo};
 
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     routes: Routes,
     stats: SharedStats,
     tasks: TaskTracker,
+    pub(crate) posted: Arc<Notify>,
     pub(crate) watch: Watch,
 }
 
@@ -94,6 +96,7 @@ impl EngineBuilder {
             routes: Routes::new(self.config.queue_cache_ttl),
             stats: SharedStats::new(),
             tasks: TaskTracker::new(),
+            posted: Arc::default(),
             watch: Watch::new(self.disciplined),
             config: self.config,
         };
@@ -151,6 +154,19 @@ impl Engine {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.inner.data.capabilities()
+    }
+
+    /// The data driver with its stages, for whoever delivers what its outbox holds.
+    #[must_use]
+    pub fn data_driver(&self) -> Arc<dyn DataDriver> {
+        Arc::clone(&self.inner.data)
+    }
+
+    /// Is notified when messages were posted through this engine, once for many of them if nobody
+    /// waits.
+    #[must_use]
+    pub fn posted(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.posted)
     }
 
     /// Finishes what was accepted and lets go of the stores; later calls fail with effect `None`.

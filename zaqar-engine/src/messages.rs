@@ -116,6 +116,7 @@ impl Engine {
             let posted =
                 self.data().messages().message_post(&route.queue, messages, options).await?;
             route.changed();
+            self.inner().posted.notify_one();
             Ok(posted)
         })
         .await

@@ -1,5 +1,7 @@
 //! Queues and topics: making, showing, listing, deleting, purging.
 
+use std::sync::Arc;
+
 use zaqar_core::{
     Created, JsonObject, ListQueues, Page, ProjectId, QueueKey, QueueKind, QueueName, QueueState,
     QueueStats,
@@ -15,7 +17,7 @@ use crate::fence::Call;
 pub struct QueueView {
     /// Its name.
     pub name: QueueName,
-    /// Its metadata with the defaults of reserved attributes.
+    /// Its metadata, with the defaults of reserved attributes if the listing adds them.
     pub metadata: JsonObject,
 }
 
@@ -53,11 +55,19 @@ impl Engine {
     /// # Errors
     /// The control store's.
     pub async fn queue_get(&self, key: &QueueKey) -> EngineResult<JsonObject> {
+        let stored = self.queue_get_stored(key).await?.unwrap_or_default();
+        Ok(attributes::display(stored, key.kind, self.config()))
+    }
+
+    /// Reads a queue's metadata as it is stored, without defaults; `None` for a missing queue.
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_get_stored(&self, key: &QueueKey) -> EngineResult<Option<JsonObject>> {
         let find = self.control().queues().queue_find(key);
         let found = self.in_time(Call::read("queue_find"), find).await?;
         let active = found.filter(|record| record.state == QueueState::Active);
-        let stored = active.map(|record| record.metadata).unwrap_or_default();
-        Ok(attributes::display(stored, key.kind, self.config()))
+        Ok(active.map(|record| record.metadata))
     }
 
     /// Whether the queue is there.
@@ -68,6 +78,15 @@ impl Engine {
         let find = self.control().queues().queue_find(key);
         let found = self.in_time(Call::read("queue_find"), find).await?;
         Ok(found.is_some_and(|record| record.state == QueueState::Active))
+    }
+
+    /// The queue's `_retry_policy`, if it has one: as old as a cached route may be.
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_retry_policy(&self, key: &QueueKey) -> EngineResult<Option<Arc<JsonObject>>> {
+        let route = self.in_time(Call::read("queue_find"), self.route(key)).await?;
+        Ok(route.and_then(|route| route.attributes.retry_policy.clone()))
     }
 
     /// Deletes a queue with its messages, claims and subscriptions; silent if it is not there.
@@ -88,11 +107,29 @@ impl Engine {
         kind: QueueKind,
         options: ListQueues,
     ) -> EngineResult<Page<QueueView, QueueName>> {
+        let page = self.queue_list_stored(project, kind, options).await?;
+        let view = |queue: QueueView| QueueView {
+            metadata: attributes::display(queue.metadata, kind, self.config()),
+            ..queue
+        };
+        Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
+    }
+
+    /// Lists a project's queues (or topics), ascending by name, with their metadata as it is stored.
+    ///
+    /// # Errors
+    /// The control store's.
+    pub async fn queue_list_stored(
+        &self,
+        project: &ProjectId,
+        kind: QueueKind,
+        options: ListQueues,
+    ) -> EngineResult<Page<QueueView, QueueName>> {
         let list = self.control().queues().queue_list(project, kind, options);
         let page = self.in_time(Call::read("queue_list"), list).await?;
         let view = |record: zaqar_core::QueueRecord| QueueView {
             name: record.key.name,
-            metadata: attributes::display(record.metadata, kind, self.config()),
+            metadata: record.metadata,
         };
         Ok(Page { items: page.items.into_iter().map(view).collect(), next: page.next })
     }

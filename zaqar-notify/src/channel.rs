@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zaqar_core::{OutboxMessage, QueueKey, Subscription};
 
+use crate::confirmation::Confirmation;
+
 /// A message on its way to a subscriber.
 #[derive(Debug, Clone)]
 pub struct Notification {
@@ -52,6 +54,18 @@ pub enum Verdict {
     Busy,
 }
 
+impl Verdict {
+    /// A failure that another attempt may mend.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed { reason: reason.into(), retry_after: None, permanent: false }
+    }
+
+    /// A failure that no other attempt mends.
+    pub fn hopeless(reason: impl Into<String>) -> Self {
+        Self::Failed { reason: reason.into(), retry_after: None, permanent: true }
+    }
+}
+
 /// A way to reach subscribers of one kind.
 ///
 /// Cancelling an attempt leaves open whether the subscriber got it; it is made again.
@@ -59,4 +73,10 @@ pub enum Verdict {
 pub trait Channel: Debug + Send + Sync + 'static {
     /// Makes one attempt; bounded in time and memory whatever the subscriber does.
     async fn deliver(&self, notification: &Notification) -> Verdict;
+
+    /// Makes one attempt at telling a subscriber about its confirmation.
+    async fn confirm(&self, confirmation: &Confirmation) -> Verdict {
+        let kind = confirmation.kind;
+        Verdict::hopeless(format!("subscribers of this kind are not sent {}", kind.message_type()))
+    }
 }
