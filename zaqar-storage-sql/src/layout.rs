@@ -3,9 +3,7 @@
 //! A message's row id is its queue's local number in the high bits and its position in the low
 //! ones, so one integer is key, order and public id together.
 
-use zaqar_core::{
-    Error, Incarnation, InvalidId, MessageId, Posted, QueueKind, QueueRef, Result, Ttl,
-};
+use zaqar_core::{Error, Incarnation, InvalidId, MessageId, Posted, QueueRef, Result, Ttl};
 
 /// Bits of a position in a row id; the queue's number has the other 28.
 pub(crate) const POSITION_BITS: u32 = 35;
@@ -83,33 +81,6 @@ pub(crate) fn gone(queue: &QueueRef) -> Error {
 pub(crate) fn positions_used_up() -> Error {
     let reason = "has used up its positions; use another queue".to_owned();
     Error::Invalid { field: "queue", reason }
-}
-
-/// The stored form of a queue's kind.
-pub(crate) fn kind_code(kind: QueueKind) -> i64 {
-    match kind {
-        QueueKind::Queue => 0,
-        QueueKind::Topic => 1,
-    }
-}
-
-/// The kind behind its stored form.
-pub(crate) fn kind_of(code: i64) -> QueueKind {
-    match code {
-        0 => QueueKind::Queue,
-        _ => QueueKind::Topic,
-    }
-}
-
-/// The stored form of an incarnation.
-pub(crate) fn incarnation_code(incarnation: Incarnation) -> i64 {
-    // At most 40 bits, by construction.
-    i64::try_from(incarnation.get()).unwrap_or(i64::MAX)
-}
-
-/// The stored form of an epoch or another counter; what no counter reaches is clamped.
-pub(crate) fn counter_code(counter: u64) -> i64 {
-    i64::try_from(counter).unwrap_or(i64::MAX)
 }
 
 /// The stored form of a time-to-live.

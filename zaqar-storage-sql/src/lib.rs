@@ -1,10 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+mod capabilities;
+mod codes;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod connections;
+mod control;
+mod dialect;
 mod error;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod findings;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod identity;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod layout;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
@@ -13,6 +23,9 @@ mod payload;
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod statement;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod work;
 
 use std::sync::Arc;
 

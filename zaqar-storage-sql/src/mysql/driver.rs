@@ -5,18 +5,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use zaqar_core::{
-    Capabilities, Capability, CatalogueController, ClaimController, ControlDriver, DataDriver,
-    DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController, OutboxController,
-    PoolController, ProjectId, QueueController, QueueHeadController, QueueRef, Result, StoreVolume,
+    Capabilities, ClaimController, DataDriver, DriverInfo, GcOptions, GcReport, Health,
+    MessageController, OutboxController, QueueHeadController, QueueRef, Result, StoreVolume,
     SubscriptionController,
 };
 use zaqar_storage_lanes::Lanes;
 
+use crate::capabilities::capabilities;
+use crate::work::bounded;
+
 use super::health::Watch;
 use super::posts::PostLane;
-use super::row::SqlRow;
 use super::server::Server;
-use super::sql::Sql;
 use super::stats;
 use super::task::Task;
 
@@ -35,14 +35,8 @@ pub(crate) struct MyData {
     pub(crate) store: Arc<Store>,
 }
 
-/// The control plane.
-#[derive(Debug, Clone)]
-pub(crate) struct MyControl {
-    pub(crate) store: Arc<Store>,
-}
-
 impl Store {
-    async fn health(&self) -> Result<Health> {
+    pub(super) async fn health(&self) -> Result<Health> {
         const OPERATION: &str = "health";
         let (server, watch) = (Arc::clone(&self.server), Arc::clone(&self.watch));
         let work = async move { watch.look(&server).await };
@@ -50,7 +44,7 @@ impl Store {
     }
 
     /// Finishes what was accepted, then lets go of the server.
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.posts.close().await;
         self.server.gate.close().await;
         self.server.connections.close().await;
@@ -93,7 +87,7 @@ impl MyData {
         U: Future<Output = ()> + Send + 'static,
     {
         let party = Some(queue.key.project.clone());
-        let work = super::server::bounded(operation, work);
+        let work = bounded(operation, work);
         self.server().gate.run_heard(&party, operation, work, unheard).await
     }
 
@@ -116,45 +110,6 @@ impl MyData {
     pub(crate) async fn housekeep_task<T: Task>(&self, task: T) -> Result<T::Output> {
         self.server().run(&None, task).await
     }
-}
-
-impl MyControl {
-    /// Runs a task when it is the project's turn; `None` is the installation's own.
-    pub(crate) async fn run<T: Task>(
-        &self,
-        project: Option<&ProjectId>,
-        task: T,
-    ) -> Result<T::Output> {
-        self.store.server.run(&project.cloned(), task).await
-    }
-
-    /// Reads rows when it is the project's turn.
-    pub(crate) async fn rows(
-        &self,
-        operation: &'static str,
-        project: Option<&ProjectId>,
-        select: Sql,
-    ) -> Result<Vec<SqlRow>> {
-        let server = Arc::clone(&self.store.server);
-        let work = async move { server.read(operation, select).await };
-        self.store.server.work(&project.cloned(), operation, work).await
-    }
-}
-
-fn capabilities() -> Capabilities {
-    [
-        Capability::Fifo,
-        Capability::Claims,
-        Capability::Durable,
-        Capability::AtLeastOnce,
-        Capability::HighThroughput,
-        Capability::Subscriptions,
-        Capability::Delay,
-        Capability::DeadLetter,
-        Capability::VirtualTime,
-    ]
-    .into_iter()
-    .collect()
 }
 
 #[async_trait]
@@ -201,41 +156,6 @@ impl DataDriver for MyData {
 
     async fn gc(&self, options: GcOptions) -> Result<GcReport> {
         self.collect(options).await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
-    }
-}
-
-#[async_trait]
-impl ControlDriver for MyControl {
-    fn queues(&self) -> &dyn QueueController {
-        self
-    }
-
-    fn pools(&self) -> &dyn PoolController {
-        self
-    }
-
-    fn flavors(&self) -> &dyn FlavorController {
-        self
-    }
-
-    fn catalogue(&self) -> &dyn CatalogueController {
-        self
-    }
-
-    fn info(&self) -> DriverInfo {
-        self.store.info.clone()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        capabilities()
-    }
-
-    async fn health(&self) -> Result<Health> {
-        self.store.health().await
     }
 
     async fn close(&self) {

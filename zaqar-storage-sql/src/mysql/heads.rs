@@ -6,10 +6,9 @@ use async_trait::async_trait;
 
 use zaqar_core::{Error, HeadState, QueueHead, QueueHeadController, QueueRef, Result};
 
+use crate::codes::{incarnation_code, kind_code};
 use crate::error::{Failure, damaged};
-use crate::layout::{
-    CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone, incarnation_code, kind_code,
-};
+use crate::layout::{CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone};
 
 use super::driver::MyData;
 use super::error::failed_without_effect;

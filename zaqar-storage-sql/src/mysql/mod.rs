@@ -11,7 +11,6 @@
 
 mod claims;
 mod config;
-mod control;
 mod deliveries;
 mod driver;
 mod error;
@@ -19,7 +18,6 @@ mod gc;
 mod heads;
 mod health;
 mod inserts;
-mod memory;
 mod messages;
 mod migrate;
 mod moves;
@@ -34,6 +32,7 @@ mod rows;
 mod server;
 mod session;
 mod settings;
+mod shared;
 mod sql;
 mod stats;
 mod step;
@@ -46,4 +45,5 @@ mod task;
 mod told;
 mod transfers;
 
+use crate::memory;
 pub(crate) use open::open;

@@ -7,10 +7,12 @@ use zaqar_core::{DriverInfo, OpenError};
 use zaqar_storage_lanes::{Gate, LaneLimits, Lanes};
 
 use crate::connections::Connections;
+use crate::control::Control;
+use crate::findings::{Finding, refuse};
 use crate::{OpenOptions, SqlDrivers};
 
 use super::config::MySqlConfig;
-use super::driver::{MyControl, MyData, Store};
+use super::driver::{MyData, Store};
 use super::error::open_failed;
 use super::health::Watch;
 use super::memory::Memory;
@@ -18,7 +20,7 @@ use super::migrate::migrate;
 use super::posts::PostLane;
 use super::server::Server;
 use super::session::MyDial;
-use super::settings::{self, Finding, Findings};
+use super::settings;
 use super::sql::{Script, Sql, sql};
 use super::step::{Answers, run};
 
@@ -34,9 +36,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     script(&mut connection, vec![count]).await?;
     let answers = script(&mut connection, settings::look()).await?;
     let findings = settings::read(&answers).map_err(open_failed)?;
-    if !options.unreliable {
-        refuse_unsafe(&findings)?;
-    }
+    refuse(&findings.unsafe_settings, options.unreliable)?;
     let limits = LaneLimits::new();
     let gate = Gate::new(config.connections, limits.waiting_max);
     let server = Arc::new(Server {
@@ -56,35 +56,23 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     let watch = Arc::new(Watch::of(&config.database, &findings));
     let store = Arc::new(Store { server, posts, info, watch });
     Ok(SqlDrivers {
-        control: Arc::new(MyControl { store: Arc::clone(&store) }),
+        control: Arc::new(Control { store: Arc::clone(&store) }),
         data: Arc::new(MyData { store }),
     })
 }
 
-fn refuse_unsafe(findings: &Findings) -> Result<(), OpenError> {
-    match findings.unsafe_settings.first() {
-        Some(Finding { setting, value, safe }) => Err(OpenError::Unsafe {
-            setting: setting.clone(),
-            value: value.clone(),
-            safe: safe.clone(),
-        }),
-        None => Ok(()),
-    }
-}
-
 /// A replica, or another server that takes no writes, takes no migration either: told apart before.
 async fn refuse_read_only(connection: &mut MySqlConnection) -> Result<(), OpenError> {
-    let ask = sql("SHOW GLOBAL VARIABLES LIKE 'read_only'");
+    let ask = sql("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'innodb_read_only')");
     let answers = script(connection, vec![ask]).await?;
-    let value = answers.rows(0).first().map_or(Ok("unknown"), |row| row.try_get(1));
-    match value.map_err(open_failed)? {
-        "OFF" | "0" => Ok(()),
-        value => Err(OpenError::Unsafe {
-            setting: "read_only".to_owned(),
-            value: value.to_owned(),
-            safe: "OFF: the primary".to_owned(),
-        }),
+    for row in answers.rows(0) {
+        let read = || Ok((row.try_get::<&str>(0)?.to_lowercase(), row.try_get::<&str>(1)?));
+        let (setting, value) = read().map_err(open_failed)?;
+        if !matches!(value, "OFF" | "0") {
+            return Err(Finding::new(&setting, value, "OFF: the primary").into());
+        }
     }
+    Ok(())
 }
 
 async fn script(

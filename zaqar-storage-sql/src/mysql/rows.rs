@@ -5,8 +5,9 @@ use zaqar_core::{
     Timestamp,
 };
 
+use crate::codes::kind_of;
 use crate::error::damaged;
-use crate::layout::{count_of, kind_of, message_id, ttl_of};
+use crate::layout::{count_of, message_id, ttl_of};
 
 use super::row::SqlRow;
 

@@ -6,13 +6,14 @@
 //! failed before its commit, for a reason that passes, the whole of it is run again (G3).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use zaqar_core::{Clock, Effect, Error, QueueRef, Result, Retry};
+use zaqar_core::{Clock, Error, QueueRef, Result};
 use zaqar_storage_lanes::{Gate, Party};
 
 use crate::connections::{Connections, Held};
 use crate::error::Failure;
+pub(crate) use crate::work::WORK_MAX;
+use crate::work::{bounded, not_sent};
 
 use super::error::{
     Broken, failed, failed_without_effect, is_about_the_server, is_passing, keeps_the_session,
@@ -26,8 +27,6 @@ use super::task::Task;
 
 /// How often a transaction that failed for a passing reason is run.
 const ATTEMPTS: usize = 5;
-/// How long an operation may take, once it has begun: longer than it may wait for locks.
-pub(crate) const WORK_MAX: Duration = Duration::from_secs(30);
 
 /// The server, and what this process knows of the store in it.
 #[derive(Debug)]
@@ -261,15 +260,6 @@ impl Server {
     }
 }
 
-/// A failure to connect, told apart from one after something was sent.
-fn not_sent(error: sqlx::Error) -> sqlx::Error {
-    match error {
-        sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut => error,
-        // Encoding and configuration are known to come before anything is sent.
-        other => sqlx::Error::Configuration(Box::new(other)),
-    }
-}
-
 /// Ends what an error may have left open. A connection that cannot be rolled back is dropped, and
 /// the server rolls back by itself.
 async fn roll_back(mut held: Held<MyDial>, error: &sqlx::Error) {
@@ -280,15 +270,4 @@ async fn roll_back(mut held: Held<MyDial>, error: &sqlx::Error) {
 
 async fn command(held: &mut Held<MyDial>, text: &'static str) -> Result<(), sqlx::Error> {
     run(held.connection(), Script::of([sql(text)])?).await.map(drop)
-}
-
-/// Gives up an operation that takes too long; its connection is dropped with it.
-pub(crate) async fn bounded<T>(
-    operation: &'static str,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let late = |_| {
-        Err(Error::backend(operation, Effect::Unknown, Retry::Later, "the server did not answer"))
-    };
-    tokio::time::timeout(WORK_MAX, work).await.unwrap_or_else(late)
 }

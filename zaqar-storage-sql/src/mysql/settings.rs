@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use zaqar_core::Timestamp;
 
+use crate::findings::Finding;
+use crate::identity::Said;
+
 use super::sql::{Sql, sql};
 use super::step::Answers;
 
@@ -38,21 +41,13 @@ const RULES: &[Rule] = &[
 /// Ways to flush that do not.
 const METHODS_UNSAFE: &[&str] = &["nosync", "littlesync"];
 
-/// A setting at fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    pub(crate) setting: String,
-    pub(crate) value: String,
-    pub(crate) safe: String,
-}
-
 /// What a look at the server found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Findings {
     /// What may lose messages.
     pub(crate) unsafe_settings: Vec<Finding>,
     /// Who the store is: its unique id, and how often it was opened; `None`: it does not say.
-    pub(crate) identity: Option<(String, i64)>,
+    pub(crate) identity: Said,
     /// The server's time.
     pub(crate) server_now: Option<Timestamp>,
     /// The server's name and version.
@@ -138,8 +133,7 @@ fn judge(values: &HashMap<String, String>) -> Findings {
 
 impl Findings {
     fn add(&mut self, setting: &str, value: &str, safe: &str) {
-        let (setting, value, safe) = (setting.to_owned(), value.to_owned(), safe.to_owned());
-        self.unsafe_settings.push(Finding { setting, value, safe });
+        self.unsafe_settings.push(Finding::new(setting, value, safe));
     }
 }
 

@@ -7,10 +7,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use zaqar_core::{Error, HeadState, QueueHead, QueueHeadController, QueueRef, Result};
 
+use crate::codes::{incarnation_code, kind_code};
 use crate::error::{Failure, damaged};
-use crate::layout::{
-    CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone, incarnation_code, kind_code,
-};
+use crate::layout::{CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone};
 
 use super::driver::PgData;
 use super::error::failed_without_effect;

@@ -11,14 +11,12 @@
 
 mod claims;
 mod config;
-mod control;
 mod deliveries;
 mod driver;
 mod error;
 mod gc;
 mod heads;
 mod health;
-mod memory;
 mod messages;
 mod migrate;
 mod moves;
@@ -33,6 +31,7 @@ mod rows;
 mod server;
 mod session;
 mod settings;
+mod shared;
 mod stats;
 mod step;
 mod subscription_changes;
@@ -44,4 +43,5 @@ mod task;
 mod told;
 mod transfers;
 
+use crate::memory;
 pub(crate) use open::open;

@@ -8,10 +8,12 @@ use zaqar_core::{DriverInfo, OpenError};
 use zaqar_storage_lanes::{Gate, LaneLimits, Lanes};
 
 use crate::connections::Connections;
+use crate::control::Control;
+use crate::findings::{Finding, refuse};
 use crate::{OpenOptions, SqlDrivers};
 
 use super::config::PostgresConfig;
-use super::driver::{PgControl, PgData, Store};
+use super::driver::{PgData, Store};
 use super::error::open_failed;
 use super::health::Watch;
 use super::memory::Memory;
@@ -19,7 +21,7 @@ use super::migrate::migrate;
 use super::posts::PostLane;
 use super::server::Server;
 use super::session::PgDial;
-use super::settings::{self, Finding, Findings};
+use super::settings::{self, Findings};
 
 /// Opens the store at `uri`.
 pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, OpenError> {
@@ -30,10 +32,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     migrate(&mut connection, &config.schema).await?;
     count_opening(&mut connection, &config.schema).await?;
     let (findings, version) = examine(&mut connection, &config.schema).await?;
-    if let (Some(finding), false) = (findings.unsafe_settings.first(), options.unreliable) {
-        let Finding { setting, value, safe } = finding.clone();
-        return Err(OpenError::Unsafe { setting, value, safe });
-    }
+    refuse(&findings.unsafe_settings, options.unreliable)?;
     for warning in &findings.warnings {
         tracing::warn!(location = %config.location(), "{warning}");
     }
@@ -56,7 +55,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     let watch = Arc::new(Watch::of(&config.schema, level, &findings));
     let store = Arc::new(Store { server, posts, info, watch });
     Ok(SqlDrivers {
-        control: Arc::new(PgControl { store: Arc::clone(&store) }),
+        control: Arc::new(Control { store: Arc::clone(&store) }),
         data: Arc::new(PgData { store }),
     })
 }
@@ -71,8 +70,7 @@ async fn refuse_read_only(connection: &mut PgConnection) -> Result<(), OpenError
     ];
     for (column, (setting, value, safe)) in checks.into_iter().enumerate() {
         if row.try_get(column).map_err(open_failed)? {
-            let (setting, value, safe) = (setting.to_owned(), value.to_owned(), safe.to_owned());
-            return Err(OpenError::Unsafe { setting, value, safe });
+            return Err(Finding::new(setting, value, safe).into());
         }
     }
     Ok(())

@@ -7,8 +7,9 @@ use zaqar_core::{
     Timestamp,
 };
 
+use crate::codes::kind_of;
 use crate::error::damaged;
-use crate::layout::{count_of, kind_of, message_id, ttl_of};
+use crate::layout::{count_of, message_id, ttl_of};
 
 /// The columns of a message, `m` being its small row and `b` its body. [`message`] reads them.
 macro_rules! message_columns {

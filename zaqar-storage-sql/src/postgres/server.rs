@@ -6,15 +6,16 @@
 //! transaction back for a deadlock, the whole of it is run again (G3).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use zaqar_core::{Clock, Effect, Error, QueueRef, Result, Retry};
+use zaqar_core::{Clock, Error, QueueRef, Result};
 use zaqar_storage_lanes::{Gate, Party};
 
 use crate::connections::{Connections, Held};
 use crate::error::Failure;
+pub(crate) use crate::work::WORK_MAX;
+use crate::work::{bounded, not_sent};
 
 use super::error::{Broken, failed, failed_without_effect, is_about_the_server, is_passing};
 use super::memory::Memory;
@@ -24,8 +25,6 @@ use super::task::Task;
 
 /// How often a transaction that lost a deadlock is run.
 const ATTEMPTS: usize = 5;
-/// How long an operation may take, once it has begun: longer than the server allows a statement.
-pub(crate) const WORK_MAX: Duration = Duration::from_secs(30);
 
 /// The server, and what this process knows of the store in it.
 #[derive(Debug)]
@@ -225,26 +224,6 @@ impl Server {
     }
 }
 
-/// A failure to connect, told apart from one after something was sent.
-fn not_sent(error: sqlx::Error) -> sqlx::Error {
-    match error {
-        sqlx::Error::PoolClosed | sqlx::Error::PoolTimedOut => error,
-        // Encoding and configuration are known to come before anything is sent.
-        other => sqlx::Error::Configuration(Box::new(other)),
-    }
-}
-
 async fn command(held: &mut Held<PgDial>, text: &'static str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(text).execute(held.connection()).await.map(drop)
-}
-
-/// Gives up an operation that takes too long; its connection is dropped with it.
-pub(crate) async fn bounded<T>(
-    operation: &'static str,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let late = |_| {
-        Err(Error::backend(operation, Effect::Unknown, Retry::Later, "the server did not answer"))
-    };
-    tokio::time::timeout(WORK_MAX, work).await.unwrap_or_else(late)
 }

@@ -4,6 +4,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 
+use crate::findings::Finding;
+use crate::identity::Said;
+
 use super::step::Statement;
 
 /// A setting that must have one value.
@@ -27,14 +30,6 @@ const RULES: &[Rule] = &[
     Rule { name: "data_checksums", safe: "on", refuse: false },
 ];
 
-/// A setting at fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    pub(crate) setting: String,
-    pub(crate) value: String,
-    pub(crate) safe: String,
-}
-
 /// What a look at the server found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Findings {
@@ -43,7 +38,7 @@ pub(crate) struct Findings {
     /// What an operator should know.
     pub(crate) warnings: Vec<String>,
     /// Who the store is: its unique id, and how often it was opened; `None`: it does not say.
-    pub(crate) identity: Option<(String, i64)>,
+    pub(crate) identity: Said,
     /// Whether anything was ever stored in it.
     pub(crate) holds_data: bool,
     /// The server's own time, in milliseconds.
@@ -103,7 +98,6 @@ pub(crate) fn read(row: &PgRow) -> Result<Findings, sqlx::Error> {
 
 impl Findings {
     fn add(&mut self, setting: &str, value: &str, safe: &str) {
-        let (setting, value, safe) = (setting.to_owned(), value.to_owned(), safe.to_owned());
-        self.unsafe_settings.push(Finding { setting, value, safe });
+        self.unsafe_settings.push(Finding::new(setting, value, safe));
     }
 }

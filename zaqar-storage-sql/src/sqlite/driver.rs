@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zaqar_core::{
-    Capabilities, Capability, CatalogueController, ClaimController, Clock, ControlDriver,
-    DataDriver, DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController,
-    OutboxController, PoolController, ProjectId, QueueController, QueueHeadController, QueueRef,
-    Result, StoreVolume, SubscriptionController,
+    Capabilities, ClaimController, Clock, DataDriver, DriverInfo, GcOptions, GcReport, Health,
+    MessageController, OutboxController, ProjectId, QueueHeadController, QueueRef, Result,
+    StoreVolume, SubscriptionController,
 };
 
+use crate::capabilities::capabilities;
 use crate::error::closed;
 
 use super::checkpoint::Checkpoints;
@@ -41,12 +41,6 @@ pub(crate) struct SqliteData {
     pub(crate) store: Arc<Store>,
 }
 
-/// The control plane.
-#[derive(Debug, Clone)]
-pub(crate) struct SqliteControl {
-    pub(crate) store: Arc<Store>,
-}
-
 impl Store {
     /// Hands a task to the writer and waits for its answer. Dropping the wait before the task began
     /// means that it is not begun; afterwards it is finished or rolled back all the same (G16).
@@ -57,7 +51,7 @@ impl Store {
     }
 
     /// Serves what was accepted, then lets go of the file.
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.intake.close();
         self.reader.close().await;
         let tasks: Vec<_> =
@@ -73,7 +67,7 @@ impl Store {
         }
     }
 
-    fn health(&self) -> Health {
+    pub(super) fn health(&self) -> Health {
         let mut health = Health::good(self.clock.now());
         health.safe = self.safe;
         if !self.safe {
@@ -121,22 +115,6 @@ impl SqliteData {
     }
 }
 
-fn capabilities() -> Capabilities {
-    [
-        Capability::Fifo,
-        Capability::Claims,
-        Capability::Durable,
-        Capability::AtLeastOnce,
-        Capability::HighThroughput,
-        Capability::Subscriptions,
-        Capability::Delay,
-        Capability::DeadLetter,
-        Capability::VirtualTime,
-    ]
-    .into_iter()
-    .collect()
-}
-
 #[async_trait]
 impl DataDriver for SqliteData {
     fn heads(&self) -> &dyn QueueHeadController {
@@ -182,42 +160,6 @@ impl DataDriver for SqliteData {
 
     async fn gc(&self, options: GcOptions) -> Result<GcReport> {
         self.collect(options).await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
-    }
-}
-
-#[async_trait]
-impl ControlDriver for SqliteControl {
-    fn queues(&self) -> &dyn QueueController {
-        self
-    }
-
-    fn pools(&self) -> &dyn PoolController {
-        self
-    }
-
-    fn flavors(&self) -> &dyn FlavorController {
-        self
-    }
-
-    fn catalogue(&self) -> &dyn CatalogueController {
-        self
-    }
-
-    fn info(&self) -> DriverInfo {
-        self.store.info.clone()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        capabilities()
-    }
-
-    async fn health(&self) -> Result<Health> {
-        self.store.reader.rows("health", query("SELECT 1 FROM queues LIMIT 1")).await?;
-        Ok(self.store.health())
     }
 
     async fn close(&self) {

@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use zaqar_core::{
-    Error, HeadState, Incarnation, QueueHead, QueueHeadController, QueueKind, QueueRef, Result,
-};
+use zaqar_core::{Error, HeadState, QueueHead, QueueHeadController, QueueRef, Result};
 
+use crate::codes::{incarnation_code, kind_code};
 use crate::error::{Failure, damaged};
 
 use super::driver::SqliteData;
@@ -61,14 +60,6 @@ pub(crate) fn check_state(queue: &QueueRef, state: i64, epoch: i64, posting: boo
 /// The refusal of a closed or missing head.
 pub(crate) fn gone(queue: &QueueRef) -> Error {
     Error::QueueGone { name: queue.key.name.clone() }
-}
-
-/// The stored form of a queue's kind.
-pub(crate) fn kind_code(kind: QueueKind) -> i64 {
-    match kind {
-        QueueKind::Queue => 0,
-        QueueKind::Topic => 1,
-    }
 }
 
 /// Heads by queue and incarnation: a reference that lies about its project finds nothing (G12).
@@ -149,12 +140,6 @@ impl Step<'_> {
         self.heads.put(queue, head);
         Ok(head)
     }
-}
-
-/// The stored form of an incarnation.
-pub(crate) fn incarnation_code(incarnation: Incarnation) -> i64 {
-    // At most 40 bits, by construction.
-    i64::try_from(incarnation.get()).unwrap_or(i64::MAX)
 }
 
 #[derive(Debug)]

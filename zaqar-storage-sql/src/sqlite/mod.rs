@@ -13,7 +13,6 @@
 mod checkpoint;
 mod claims;
 mod config;
-mod control;
 mod deal;
 mod deliveries;
 mod driver;
@@ -31,6 +30,7 @@ mod posts;
 mod reader;
 mod removals;
 mod rows;
+mod shared;
 mod statement;
 mod stats;
 mod step;

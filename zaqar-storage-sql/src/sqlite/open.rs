@@ -8,12 +8,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use tokio::sync::oneshot;
 use zaqar_core::{DriverInfo, OpenError};
 
+use crate::control::Control;
 use crate::error::open_error;
 use crate::{OpenOptions, SqlDrivers};
 
 use super::checkpoint::{self, Checkpoints};
 use super::config::SqliteConfig;
-use super::driver::{SqliteControl, SqliteData, Store};
+use super::driver::{SqliteData, Store};
 use super::engine::{BUSY_TIMEOUT, Engine};
 use super::heads::HeadCache;
 use super::intake::Intake;
@@ -79,7 +80,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         tasks: Mutex::new(tasks),
     });
     Ok(SqlDrivers {
-        control: Arc::new(SqliteControl { store: Arc::clone(&store) }),
+        control: Arc::new(Control { store: Arc::clone(&store) }),
         data: Arc::new(SqliteData { store }),
     })
 }

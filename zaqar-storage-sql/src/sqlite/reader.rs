@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 use zaqar_core::{Effect, Error, MessageId, QueueRef, Result};
 
+use crate::codes::{incarnation_code, kind_code};
 use crate::error::engine_error;
 
 use super::engine::Engine;
-use super::heads::{check_state, gone, incarnation_code, kind_code};
+use super::heads::{check_state, gone};
 use super::statement::{Row, Statement, query};
 use super::tables::{row_id, row_of};
 

@@ -2,7 +2,9 @@
 //!
 //! Nothing here decides anything: numbers never change, and the statements check the rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+#[cfg(feature = "postgres")]
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -43,6 +45,7 @@ pub(crate) struct Memory {
     numbers: RwLock<HashMap<QueueRef, i64>>,
     floors: RwLock<HashMap<i64, (Floor, Instant)>>,
     clear: RwLock<HashMap<i64, (i64, Instant)>>,
+    #[cfg(feature = "postgres")]
     subscribed: RwLock<HashSet<i64>>,
 }
 
@@ -111,10 +114,12 @@ impl Memory {
     }
 
     /// Whether somebody subscribed to that queue when this process last looked.
+    #[cfg(feature = "postgres")]
     pub(crate) fn is_subscribed(&self, number: i64) -> bool {
         self.subscribed.read().unwrap_or_else(PoisonError::into_inner).contains(&number)
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn set_subscribed(&self, number: i64, subscribed: bool) {
         if self.is_subscribed(number) == subscribed {
             return;

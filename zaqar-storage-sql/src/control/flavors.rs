@@ -1,26 +1,37 @@
 //! Flavors.
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use zaqar_core::{
     Capabilities, Error, Flavor, FlavorController, FlavorName, Page, PageLimit, ProjectId, Result,
 };
 
+use crate::dialect::{Columns, Steps, Task, Text};
 use crate::error::{Failure, damaged};
-use crate::postgres::driver::PgControl;
-use crate::postgres::step::{Statement, Step};
-use crate::postgres::task::Task;
-use crate::postgres::told::Told;
+use crate::statement::statement;
 
-use super::{from_text, to_text};
+use super::{Control, ControlStore, from_text, to_text};
 
-fn flavor(row: &PgRow) -> Result<Flavor, sqlx::Error> {
+const LOCK: Text = Text {
+    postgres: "SELECT 1 FROM flavors WHERE project = $1 AND name = $2 FOR UPDATE",
+    mysql: "SELECT 1 FROM flavors WHERE project = $1 AND name = $2 FOR UPDATE",
+    sqlite: "SELECT 1 FROM flavors WHERE project = $1 AND name = $2",
+};
+
+const PUT: Text = Text {
+    postgres: "INSERT INTO flavors (project, name, capabilities) VALUES ($1, $2, $3) \
+         ON CONFLICT (project, name) DO UPDATE SET capabilities = excluded.capabilities",
+    mysql: "INSERT INTO flavors (project, name, capabilities) VALUES ($1, $2, $3) \
+         ON DUPLICATE KEY UPDATE capabilities = VALUES(capabilities)",
+    sqlite: "INSERT INTO flavors (project, name, capabilities) VALUES ($1, $2, $3) \
+         ON CONFLICT (project, name) DO UPDATE SET capabilities = excluded.capabilities",
+};
+
+fn flavor(row: &impl Columns) -> Result<Flavor, sqlx::Error> {
     let bad = |_| damaged("flavor");
     Ok(Flavor {
-        project: ProjectId::new(row.try_get::<&str, _>(0)?).map_err(bad)?,
-        name: FlavorName::new(row.try_get::<&str, _>(1)?).map_err(bad)?,
-        capabilities: from_text(row.try_get(2)?, "flavor capabilities")?,
+        project: ProjectId::new(row.text(0)?).map_err(bad)?,
+        name: FlavorName::new(row.text(1)?).map_err(bad)?,
+        capabilities: from_text(row.text(2)?, "flavor capabilities")?,
     })
 }
 
@@ -40,23 +51,13 @@ impl Task for Put {
     type Output = ();
     const OPERATION: &'static str = "flavor_put";
 
-    async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
+    async fn run<S: Steps>(&mut self, step: &mut S) -> Result<(), Failure> {
         let Flavor { project, name, capabilities } = &self.flavor;
-        let known =
-            sqlx::query("SELECT 1 FROM flavors WHERE project = $1 AND name = $2 FOR UPDATE")
-                .bind(project.to_string())
-                .bind(name.to_string());
-        if self.existing && step.row(known).await?.is_none() {
+        let about = |text| statement(text).bind(project.as_str()).bind(name.as_str());
+        if self.existing && step.first(about(S::choose(LOCK))).await?.is_none() {
             return Err(missing(name).into());
         }
-        let put = sqlx::query(
-            "INSERT INTO flavors (project, name, capabilities) VALUES ($1, $2, $3) \
-             ON CONFLICT (project, name) DO UPDATE SET capabilities = excluded.capabilities",
-        )
-        .bind(project.to_string())
-        .bind(name.to_string())
-        .bind(to_text(capabilities)?);
-        step.execute(put).await?;
+        step.effect(about(S::choose(PUT)).bind(to_text(capabilities)?)).await?;
         Ok(())
     }
 }
@@ -70,46 +71,33 @@ impl Task for Delete {
     type Output = ();
     const OPERATION: &'static str = "flavor_delete";
 
-    async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
+    async fn run<S: Steps>(&mut self, step: &mut S) -> Result<(), Failure> {
         let delete = match &self.0 {
             Some((project, name)) => {
-                sqlx::query("DELETE FROM flavors WHERE project = $1 AND name = $2")
-                    .bind(project.to_string())
-                    .bind(name.to_string())
+                statement("DELETE FROM flavors WHERE project = $1 AND name = $2")
+                    .bind(project.as_str())
+                    .bind(name.as_str())
             }
-            None => sqlx::query("DELETE FROM flavors"),
+            None => statement("DELETE FROM flavors"),
         };
-        step.execute(delete).await?;
+        step.effect(delete).await?;
         Ok(())
     }
 }
 
-impl PgControl {
-    async fn read_flavors(
-        &self,
-        operation: &'static str,
-        project: &ProjectId,
-        select: Statement,
-    ) -> Result<Vec<Flavor>> {
-        let rows = self.rows(operation, Some(project), select).await?;
-        rows.iter().map(flavor).collect::<Result<_, _>>().told(operation)
-    }
-}
-
 #[async_trait]
-impl FlavorController for PgControl {
+impl<C: ControlStore> FlavorController for Control<C> {
     async fn flavor_put(&self, flavor: Flavor) -> Result<()> {
         let project = flavor.project.clone();
         self.run(Some(&project), Put { flavor, existing: false }).await
     }
 
     async fn flavor_get(&self, project: &ProjectId, name: &FlavorName) -> Result<Flavor> {
-        let select = sqlx::query(
+        let select = statement(
             "SELECT project, name, capabilities FROM flavors WHERE project = $1 AND name = $2",
-        )
-        .bind(project.to_string())
-        .bind(name.to_string());
-        let found = self.read_flavors("flavor_get", project, select).await?;
+        );
+        let select = select.bind(project.as_str()).bind(name.as_str());
+        let found = self.read("flavor_get", Some(project), select, flavor).await?;
         found.into_iter().next().ok_or_else(|| missing(name))
     }
 
@@ -119,14 +107,14 @@ impl FlavorController for PgControl {
         marker: Option<&FlavorName>,
         limit: PageLimit,
     ) -> Result<Page<Flavor, FlavorName>> {
-        let select = sqlx::query(
+        let select = statement(
             "SELECT project, name, capabilities FROM flavors WHERE project = $1 AND name > $2 \
              ORDER BY name LIMIT $3",
         )
-        .bind(project.to_string())
+        .bind(project.as_str())
         .bind(marker.map(ToString::to_string).unwrap_or_default())
         .bind(i64::from(limit.get()));
-        let flavors = self.read_flavors("flavor_list", project, select).await?;
+        let flavors = self.read("flavor_list", Some(project), select, flavor).await?;
         Ok(Page::of(flavors, |flavor| flavor.name.clone()))
     }
 
