@@ -4,6 +4,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions};
 use zaqar_conformance::fault::backend::SIGKILL;
 use zaqar_conformance::faults_main::Faults;
 use zaqar_conformance::{Availability, Drivers, Namespace, Subject};
@@ -27,7 +29,9 @@ fn main() -> ExitCode {
             // Seldom written, what was committed still is in the memory of the server when it dies.
             let lazy = Options::new().arguments(["-c", "wal_writer_delay=10s"]);
             postgres(lazy, "&options[synchronous_commit]=off", true)
-        });
+        })
+        .catches("postgres_tables_that_are_not_logged", SIGKILL, &FORGOTTEN, unlogged)
+        .fills_up("postgres-full-disk", || postgres(small_disk(), "", false));
     if SCHEMES.contains(&"mysql") {
         faults = faults.on("mysql", || mysql(Options::new(), false)).catches(
             "mysql_commits_that_do_not_wait_for_the_disk",
@@ -50,6 +54,26 @@ fn postgres(
         open(format!("{uri}?schema={ns}{parameters}"), clock, unreliable)
     };
     Private::harness(subject, Service::Postgres, options, open)
+}
+
+/// A disk with little room beside the log and the catalogues of a fresh server.
+fn small_disk() -> Options {
+    let small = ["-c", "min_wal_size=32MB", "-c", "max_wal_size=64MB"];
+    Options::new().disk(192).arguments(small)
+}
+
+/// The driver on tables that the server empties when it recovers from a crash.
+fn unlogged() -> anyhow::Result<Availability> {
+    let open = move |uri: String, ns: Namespace, clock| async move {
+        let drivers = open(format!("{uri}?schema={ns}"), clock, true).await?;
+        let mut raw = uri.parse::<PgConnectOptions>()?.connect().await?;
+        for table in ["messages", "bodies"] {
+            let alter = format!("ALTER TABLE {ns}.{table} SET UNLOGGED");
+            sqlx::raw_sql(AssertSqlSafe(alter)).execute(&mut raw).await?;
+        }
+        Ok(drivers)
+    };
+    Private::harness(subject("postgres", "PostgreSQL"), Service::Postgres, Options::new(), open)
 }
 
 /// The driver on a server with these options, in a database for each namespace.

@@ -4,17 +4,19 @@
 //! The tests use the shared server that `zaqar_testbed` finds, a database each; those that need other
 //! settings start a server of their own.
 
+mod support;
+
 use std::sync::Arc;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tokio::task::JoinSet;
 use zaqar_core::{
-    Body, Clock, Effect, Error, IdempotencyKey, ManualClock, MessageMarker, NewMessage, OpenError,
-    PostKey, PostMessages, ProjectId, QueueKey, QueueName, QueueRef, Retry, Ttl,
+    Body, Effect, IdempotencyKey, NewMessage, OpenError, PostKey, PostMessages, Retry, Ttl,
 };
-use zaqar_storage_sql::{OpenOptions, SqlDrivers};
 use zaqar_testbed::{Backend, Options, Service};
+
+use support::{TestStore, messages, open, options, post, queue};
 
 /// A database of the shared server, empty; `None`: there is no server.
 struct Place {
@@ -32,16 +34,18 @@ impl Place {
         Ok(Some(place))
     }
 
-    fn uri(&self) -> String {
+    async fn raw(&self) -> anyhow::Result<MySqlConnection> {
+        raw(&self.store()).await
+    }
+}
+
+impl TestStore for Place {
+    fn store(&self) -> String {
         within(&self.server, self.database)
     }
 
-    async fn raw(&self) -> anyhow::Result<MySqlConnection> {
-        raw(&self.uri()).await
-    }
-
-    async fn open(&self) -> Result<SqlDrivers, OpenError> {
-        open(&self.uri()).await
+    async fn run(&self, text: &str) -> anyhow::Result<()> {
+        run(&mut self.raw().await?, text).await
     }
 
     async fn done(self) -> anyhow::Result<()> {
@@ -67,158 +71,45 @@ async fn run(connection: &mut MySqlConnection, text: impl Into<String>) -> anyho
     Ok(())
 }
 
-fn options() -> OpenOptions {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    OpenOptions::new(clock)
-}
-
-async fn open(uri: &str) -> Result<SqlDrivers, OpenError> {
-    zaqar_storage_sql::open(uri, options()).await
-}
-
-async fn queue(drivers: &SqlDrivers, name: &str) -> anyhow::Result<QueueRef> {
-    let key = QueueKey::queue(ProjectId::new("p")?, QueueName::new(name)?);
-    let queue = key.incarnate(drivers.control.queues().queue_allocate_incarnation().await?);
-    drivers.data.heads().head_open(&queue).await?;
-    Ok(queue)
-}
-
-fn messages(count: usize) -> anyhow::Result<Vec<NewMessage>> {
-    let body = Body::from_json("{}")?;
-    Ok(vec![NewMessage::new(body, Ttl::from_secs(600)?); count])
-}
-
-async fn post(drivers: &SqlDrivers, queue: &QueueRef, count: usize) -> zaqar_core::Result<u64> {
-    let messages = messages(count).map_err(|_| Error::Overloaded)?;
-    let posted = drivers.data.messages().message_post(queue, messages, PostMessages::new()).await?;
-    Ok(posted.ids.iter().map(|id| id.sequence()).max().unwrap_or(0))
-}
-
 #[tokio::test]
 async fn a_schema_of_a_newer_version_is_refused_and_left_alone() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_newer").await? else { return Ok(()) };
-    place.open().await?.data.close().await;
-    run(&mut place.raw().await?, "UPDATE schema_version SET version = 9999").await?;
-    let refusal = place.open().await.err();
-    assert!(
-        matches!(refusal, Some(OpenError::SchemaTooNew { found: 9999, supported: 1 })),
-        "{refusal:?}"
-    );
-    place.done().await
+    support::a_newer_schema_is_refused(place).await
 }
 
 #[tokio::test]
 async fn handles_that_open_a_fresh_database_at_once_migrate_it_once() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_migrate").await? else { return Ok(()) };
-    let mut tasks = JoinSet::new();
-    for _ in 0..6 {
-        let uri = place.uri();
-        tasks.spawn(async move { open(&uri).await });
-    }
-    while let Some(opened) = tasks.join_next().await {
-        let drivers = opened??;
-        assert!(drivers.data.health().await?.safe);
-        drivers.data.close().await;
-    }
-    place.done().await
+    support::many_who_open_at_once_migrate_once(place).await
 }
 
 #[tokio::test]
 async fn a_store_that_is_not_the_one_opened_is_noticed() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_lost").await? else { return Ok(()) };
-    let drivers = place.open().await?;
-    let mut raw = place.raw().await?;
-    for change in
-        ["UPDATE store SET store_id = 'another'", "UPDATE store SET epoch = 0", "DELETE FROM store"]
-    {
-        run(&mut raw, change).await?;
-        let health = drivers.data.health().await?;
-        assert!(!health.safe, "{change}: {health:?}");
-        assert!(health.warnings.iter().any(|text| text.contains("store lost data")), "{health:?}");
-    }
-    drivers.data.close().await;
-    // One that does not say who it is, though it holds data, stays suspect.
-    let again = place.open().await?;
-    queue(&again, "q").await?;
-    assert!(!again.data.health().await?.safe);
-    again.data.close().await;
-    place.done().await
+    let changes = [
+        "UPDATE store SET store_id = 'another'",
+        "UPDATE store SET epoch = 0",
+        "DELETE FROM store",
+    ];
+    support::another_store_is_noticed(place, &changes).await
 }
 
 #[tokio::test]
 async fn posts_of_many_callers_on_two_handles_take_dense_positions() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_lanes").await? else { return Ok(()) };
-    let handles = [place.open().await?, place.open().await?];
-    let one = queue(&handles[0], "one").await?;
-    let two = queue(&handles[0], "two").await?;
-    let mut tasks = JoinSet::new();
-    for caller in 0..40 {
-        let drivers = handles[caller % 2].clone();
-        let queue = if caller % 4 < 2 { one.clone() } else { two.clone() };
-        tasks.spawn(async move {
-            for size in [1, 7, 3] {
-                post(&drivers, &queue, size).await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    for queue in [&one, &two] {
-        let stats = handles[1].data.messages().message_stats(queue).await?;
-        assert_eq!(stats.total(), 20 * 11);
-        let newest = stats.newest.map(|edge| MessageMarker::from(edge.id).sequence());
-        assert_eq!(newest, Some(20 * 11), "a position was left out or used twice");
-    }
-    for drivers in handles {
-        drivers.data.close().await;
-    }
-    place.done().await
+    support::posts_take_dense_positions(place).await
 }
 
 #[tokio::test]
 async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_closed").await? else { return Ok(()) };
-    let drivers = place.open().await?;
-    let queue = queue(&drivers, "q").await?;
-    drivers.data.close().await;
-    let error = post(&drivers, &queue, 1).await.expect_err("the store is closed");
-    assert_eq!((error.effect(), error.retry()), (Effect::None, Retry::AfterReopen));
-    let again = place.open().await?;
-    assert_eq!(again.data.messages().message_stats(&queue).await?.total(), 0);
-    again.data.close().await;
-    place.done().await
+    support::a_closed_store_refuses(place).await
 }
 
 #[tokio::test]
 async fn a_post_that_the_server_refuses_leaves_its_neighbours_alone() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_fault").await? else { return Ok(()) };
-    let drivers = place.open().await?;
-    let queue = queue(&drivers, "q").await?;
-    // The planted fault: the server itself refuses some bodies.
-    let plant = "ALTER TABLE messages ADD CONSTRAINT planted CHECK (body <> '[666]')";
-    run(&mut place.raw().await?, plant).await?;
-    let mut tasks = JoinSet::new();
-    for number in 0..20 {
-        let (drivers, queue) = (drivers.clone(), queue.clone());
-        let text = if number % 2 == 0 { "[1]" } else { "[666]" };
-        let message = NewMessage::new(Body::from_json(text)?, Ttl::from_secs(600)?);
-        tasks.spawn(async move {
-            let messages = drivers.data.messages();
-            (number, messages.message_post(&queue, vec![message], PostMessages::new()).await)
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        let (number, result) = done?;
-        assert_eq!(result.is_ok(), number % 2 == 0, "post {number}: {result:?}");
-        if let Err(error) = result {
-            assert_eq!(error.effect(), Effect::None, "{error:?}");
-        }
-    }
-    assert_eq!(drivers.data.messages().message_stats(&queue).await?.total(), 10);
-    drivers.data.close().await;
-    place.done().await
+    support::a_refused_post_is_alone(place, "messages").await
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use std::task::Poll;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 use zaqar_core::{
-    Body, Clock, Error, GcOptions, ManualClock, NewMessage, OpenError, PageLimit, PostMessages,
-    ProjectId, QueueKey, QueueName, QueueRef, Retry, Ttl,
+    Body, Clock, Effect, Error, GcOptions, ManualClock, NewMessage, OpenError, PageLimit,
+    PostMessages, ProjectId, QueueKey, QueueName, QueueRef, Retry, Ttl,
 };
 use zaqar_storage_sql::{OpenOptions, SqlDrivers};
+use zaqar_testbed::Disk;
 
 fn uri(folder: &Path) -> String {
     format!("sqlite://{}", folder.join("zaqar.db").display())
@@ -90,7 +91,7 @@ async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<(
     let refused =
         drivers.data.messages().message_post(&queue, messages(1)?, PostMessages::new()).await;
     let error = refused.expect_err("the store is closed");
-    assert_eq!(error.effect(), zaqar_core::Effect::None);
+    assert_eq!(error.effect(), Effect::None);
     assert_eq!(error.retry(), Retry::AfterReopen);
     let again = open(folder.path()).await?;
     assert_eq!(again.data.messages().message_stats(&queue).await?.total(), 0);
@@ -108,7 +109,7 @@ async fn a_write_lock_held_elsewhere_fails_without_effect_and_passes() -> anyhow
     let blocked =
         drivers.data.messages().message_post(&queue, messages(1)?, PostMessages::new()).await;
     let error = blocked.expect_err("another process holds the lock");
-    assert_eq!(error.effect(), zaqar_core::Effect::None, "{error:?}");
+    assert_eq!(error.effect(), Effect::None, "{error:?}");
     assert_eq!(error.retry(), Retry::Later, "{error:?}");
     sqlx::query("ROLLBACK").execute(&mut other).await?;
     drivers.data.messages().message_post(&queue, messages(1)?, PostMessages::new()).await?;
@@ -238,5 +239,53 @@ async fn a_deleted_queue_of_many_messages_is_reclaimed_from_the_file() -> anyhow
         assert_eq!(row.try_get::<i64, _>(0)?, 0, "rows left in {table}");
     }
     drivers.data.close().await;
+    Ok(())
+}
+
+/// A message too large to fit where there is next to no room.
+fn large() -> anyhow::Result<Vec<NewMessage>> {
+    let body = Body::from_json(format!("\"{}\"", "x".repeat(100_000)))?;
+    Ok(vec![NewMessage::new(body, Ttl::from_secs(600)?)])
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_posts_and_keeps_what_was_acknowledged() -> anyhow::Result<()> {
+    if !Disk::is_possible() {
+        eprintln!("left out: nothing may be mounted here");
+        return Ok(());
+    }
+    let disk = Disk::new(16)?;
+    let drivers = open(disk.path()).await?;
+    let queue = queue(&drivers, "q").await?;
+    let message = large()?;
+    let post =
+        || drivers.data.messages().message_post(&queue, message.clone(), PostMessages::new());
+    let mut acknowledged = Vec::new();
+    for _ in 0..3 {
+        acknowledged.extend(post().await?.ids);
+        disk.fill()?;
+        // The log may have room left that it was given before.
+        let refused = loop {
+            match post().await {
+                Ok(posted) => acknowledged.extend(posted.ids),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.retry(), Retry::Later, "{refused:?}");
+        let found = drivers.data.messages().message_bulk_get(&queue, &acknowledged).await?;
+        assert_eq!(found.len(), acknowledged.len(), "reads go on, and show what is stored");
+        disk.free()?;
+        acknowledged.extend(post().await?.ids);
+    }
+    drivers.data.close().await;
+    let again = open(disk.path()).await?;
+    let found = again.data.messages().message_bulk_get(&queue, &acknowledged).await?;
+    assert_eq!(found.len(), acknowledged.len());
+    let stats = again.data.messages().message_stats(&queue).await?;
+    assert_eq!(stats.total(), found.len() as u64, "what was refused is not there");
+    again.data.close().await;
+    let mut file = raw(disk.path()).await?;
+    let found = sqlx::query("PRAGMA integrity_check").fetch_one(&mut file).await?;
+    assert_eq!(found.try_get::<String, _>(0)?, "ok");
     Ok(())
 }
