@@ -188,9 +188,16 @@ fn import_file(file: &Path) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Threads that handle requests: one core is left to the store, whose writer (or whose process, where
+/// it has one on this machine) works while they do. With a thread for each core they would take turns.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
 fn serve(config: Config) -> Result<ExitCode, Refused> {
     telemetry::log::init(&config.log).map_err(Refused::Log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(Refused::Runtime)?;
