@@ -14,6 +14,7 @@ use crate::server::listener::ListenerConfig;
 use crate::server::request::RequestTimeouts;
 use crate::signed_url::UrlSigner;
 use crate::telemetry::metrics::HttpMetrics;
+use crate::websocket::WebSocketConfig;
 
 /// The engine's settings.
 pub(crate) fn engine(config: &Config) -> EngineConfig {
@@ -72,6 +73,22 @@ pub(crate) fn rest(config: &Config) -> RestConfig {
     }
 }
 
+/// The WebSocket transport's settings; what it shares with the REST transport is the same.
+pub(crate) fn websocket(config: &Config, rest: &RestConfig) -> WebSocketConfig {
+    let options = &config.websocket;
+    WebSocketConfig {
+        client_id: rest.client_id,
+        message_delete_with_claim_id: rest.message_delete_with_claim_id,
+        url_signer: rest.url_signer.clone(),
+        allowed_origin: options.allowed_origin.0.clone(),
+        external_port: (options.external_port > 0).then_some(options.external_port),
+        message_bytes_max: u64::from(options.max_message_bytes),
+        connections_max: length(options.max_connections),
+        ping_period: Duration::from_millis(options.ping_period_ms),
+        idle_timeout: Duration::from_millis(options.idle_timeout_ms),
+    }
+}
+
 fn length(chars: u32) -> usize {
     usize::try_from(chars).unwrap_or(usize::MAX)
 }
@@ -82,6 +99,14 @@ pub(crate) fn listener(config: &Config) -> ListenerConfig {
     let connections_max = limits.connections_max.min(open_files_connections());
     let gate = Gate::new(connections_max, limits.connections_per_peer_max);
     listener_config(config, "api", gate)
+}
+
+/// The settings of the WebSocket transport's own listener.
+pub(crate) fn websocket_listener(config: &Config) -> ListenerConfig {
+    let limits = &config.limits;
+    let connections_max = config.websocket.max_connections.min(open_files_connections());
+    let gate = Gate::new(connections_max, limits.connections_per_peer_max);
+    listener_config(config, "websocket", gate)
 }
 
 /// The settings of the operators' listener: few connections, which the API's cannot use up.
@@ -139,6 +164,8 @@ mod tests {
         let config = Config::default();
         assert_eq!(format!("{:?}", engine(&config)), format!("{:?}", EngineConfig::default()));
         assert_eq!(format!("{:?}", rest(&config)), format!("{:?}", RestConfig::default()));
+        let websocket = websocket(&config, &rest(&config));
+        assert_eq!(format!("{websocket:?}"), format!("{:?}", WebSocketConfig::default()));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - [`config`]: the options, their layers, sample and import
 //! - [`cli`]: the command line
 //! - [`rest`]: the REST transport; [`signed_url`]: what it signs
+//! - [`websocket`]: the WebSocket transport
 //! - [`serve`]: listeners, store, engine and router put together
 //! - [`telemetry`]: logs and metrics
 
@@ -21,3 +22,4 @@ pub mod serve;
 mod server;
 pub mod signed_url;
 pub mod telemetry;
+pub mod websocket;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::server::listener::{self, Bound, Running};
 use crate::server::progress::NoteRoute;
 use crate::telemetry::metrics;
+use crate::websocket::WebSockets;
 use crate::{admin, assemble, data_file, rest};
 
 /// Why a server did not start. Each is one line that names what to change.
@@ -70,6 +71,8 @@ pub struct RunningServer {
     engine: Engine,
     maintenance: Maintenance,
     api: Running,
+    sockets: WebSockets,
+    websocket: Option<Running>,
     admin: Option<Running>,
     stopping: CancellationToken,
     upkeep: (JoinHandle<()>, DropGuard),
@@ -100,7 +103,15 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         "" => None,
         host => Some(bind("admin", host, config.admin.port).await?),
     };
-    warn_of_strangers(api.address);
+    let websocket = match &config.websocket {
+        options if options.enabled => {
+            Some(bind("drivers.transport.websocket", &options.bind, options.port).await?)
+        }
+        _ => None,
+    };
+    for listening in [Some(&api), websocket.as_ref()].into_iter().flatten() {
+        warn_of_strangers(listening.address);
+    }
     let disciplined = Arc::new(DisciplinedClock::from_system());
     let clock: Arc<dyn Clock> = Arc::clone(&disciplined) as _;
     let stores = open_stores(&config, &clock).await?;
@@ -113,7 +124,17 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     engine.watch().await;
     let stopping = CancellationToken::new();
 
-    let router = rest::router(engine.clone(), assemble::rest(&config), None).layer(NoteRoute);
+    let settings = assemble::rest(&config);
+    let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
+    let mut router = rest::router(engine.clone(), settings, None);
+    if config.websocket.on_api_port {
+        router = router.merge(sockets.path(api.address));
+    }
+    let router = router.layer(NoteRoute);
+    let websocket = websocket.map(|bound| {
+        let router = sockets.own_port(bound.address).layer(NoteRoute);
+        listener::serve(bound, router, assemble::websocket_listener(&config))
+    });
     let api = listener::serve(api, router, assemble::listener(&config));
     let admin = admin.map(|bound| {
         let router = admin::router(engine.clone(), stopping.clone()).layer(NoteRoute);
@@ -125,6 +146,8 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
         maintenance: engine.spawn_maintenance(),
         engine,
         api,
+        sockets,
+        websocket,
         admin,
         stopping,
         upkeep: (upkeep, token.drop_guard()),
@@ -204,6 +227,12 @@ impl RunningServer {
         self.api.address()
     }
 
+    /// Where WebSocket has a port of its own, if it has one.
+    #[must_use]
+    pub fn websocket_address(&self) -> Option<SocketAddr> {
+        self.websocket.as_ref().map(Running::address)
+    }
+
     /// Where the operators' listener is, if there is one.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
@@ -220,7 +249,18 @@ impl RunningServer {
     /// of the stores.
     pub async fn shutdown(self) -> Ended {
         self.stopping.cancel();
-        let finished = self.api.shut_down(self.drain).await;
+        let websocket = async {
+            match &self.websocket {
+                Some(listener) => listener.shut_down(self.drain).await,
+                None => true,
+            }
+        };
+        let (api, sockets, websocket) = tokio::join!(
+            self.api.shut_down(self.drain),
+            self.sockets.shut_down(self.drain),
+            websocket
+        );
+        let finished = api && sockets && websocket;
         self.maintenance.stop().await;
         self.engine.shutdown().await;
         if let Some(admin) = &self.admin {

@@ -57,6 +57,18 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
     if config.listen.bind.is_empty() {
         problems.push(problem("drivers.transport.wsgi.bind", "must not be empty".to_owned()));
     }
+    let websocket = &config.websocket;
+    if websocket.enabled && websocket.bind.is_empty() {
+        let key = "drivers.transport.websocket.bind";
+        problems.push(problem(key, "must not be empty".to_owned()));
+    }
+    if websocket.ping_period_ms >= websocket.idle_timeout_ms {
+        let bound = websocket.idle_timeout_ms;
+        problems.push(problem(
+            "drivers.transport.websocket.ping_period_ms",
+            format!("must be less than drivers.transport.websocket.idle_timeout_ms, which is {bound}"),
+        ));
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
         problems.push(problem("log.level", format!("is no filter: {error}")));
     }

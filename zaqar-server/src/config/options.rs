@@ -59,6 +59,35 @@ option_table! {
         port: u16 = 8888_u16, 0 to 65535;
     }
 
+    /// WebSocket (docs/websocket.md): on a port of its own, and on the API's port under `/v2/ws`.
+    /// Time spans are in milliseconds.
+    WebSocket websocket "drivers.transport.websocket" {
+        /// Whether WebSocket has a port of its own.
+        enabled: bool = false;
+        /// Whether the API's port serves WebSocket too, under `/v2/ws`.
+        on_api_port: bool = true;
+        /// Address or host name to listen on.
+        bind: String = "127.0.0.1";
+        /// Port to listen on; 0 takes a free one.
+        port: u16 = 9000_u16, 0 to 65535;
+        /// The port that clients know, if a proxy maps another one to `port`: who names a third one
+        /// is refused. 0: none is checked.
+        external_port: u16 = 0_u16, 0 to 65535;
+        /// Origins of the web pages that may connect from a browser; `*` allows every one. A client
+        /// that names no origin, or the IP address it connects to, may always connect.
+        allowed_origin: TextList = [];
+        /// Most connections at a time, on both ports together; who comes later gets 503.
+        max_connections: u32 = 4_096_u32, 1 to 1000000;
+        /// Largest message that a client may send, in bytes; a post of `max_messages_post_size`
+        /// bytes fits in any case.
+        max_message_bytes: u32 = 1_048_576_u32, 1024 to 134217728;
+        /// How often a connection is pinged.
+        ping_period_ms: u64 = 30_000_u64, 10 to 3600000;
+        /// How long a client may send nothing, no pong either, or take nothing of what is sent to
+        /// it; then it is disconnected. Longer than `ping_period_ms`.
+        idle_timeout_ms: u64 = 75_000_u64, 20 to 3600000;
+    }
+
     /// Where queues and their metadata are kept.
     ManagementStore management_store "drivers.management_store" {
         /// The store's URI. Empty: the message store.

@@ -123,11 +123,15 @@ fn project(
     let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
     let value = names.iter().find_map(|name| headers.get(name));
     let missing = || bad("Project-Id Missing", "The header X-PROJECT-ID was missing");
-    project_id(&text(value.ok_or_else(missing)?), kind)
+    checked_project(&text(value.ok_or_else(missing)?), kind)
 }
 
-/// The project of that id; `kind` is what its request names.
-pub(crate) fn project_id(text: &str, kind: QueueKind) -> Result<ProjectId, Failure> {
+/// The project of that id, for a request that can name queues alone.
+pub(crate) fn project_id(text: &str) -> Result<ProjectId, Failure> {
+    checked_project(text, QueueKind::Queue)
+}
+
+fn checked_project(text: &str, kind: QueueKind) -> Result<ProjectId, Failure> {
     let bad = |title, text| Failure::new(StatusCode::BAD_REQUEST, title, text);
     if text.is_empty() {
         return Err(bad(

@@ -12,7 +12,6 @@ const SECTIONS: &[(&str, &str)] = &[
     ("notification", "subscriptions are not served in this version"),
     ("pooling:catalog", "there is one store, no pools, in this version"),
     ("cache", "no cache server is needed; see cache.queue_ttl_ms"),
-    ("drivers:transport:websocket", "WebSocket is not served in this version"),
 ];
 
 /// Single options that are not carried over.
@@ -24,11 +23,16 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("transport", "max_pools_per_page", "there are no pools in this version"),
     ("transport", "message_encryption_algorithms", "messages are not encrypted in this version"),
     ("transport", "message_encryption_key", "messages are not encrypted in this version"),
+    ("drivers:transport:websocket", "notification_bind", RELAY),
+    ("drivers:transport:websocket", "notification-bind", RELAY),
+    ("drivers:transport:websocket", "notification_port", RELAY),
+    ("drivers:transport:websocket", "notification-port", RELAY),
     ("drivers", "message_store", "the scheme of drivers.message_store.uri says it"),
     ("drivers", "storage", "the scheme of drivers.message_store.uri says it"),
     ("drivers", "management_store", "the scheme of drivers.management_store.uri says it"),
 ];
 
+const RELAY: &str = "notifications reach WebSocket connections without a listener";
 const STORE: &str = "this store's driver is not part of this version; \
     name a store by drivers.message_store.uri and start with it empty";
 const STORE_SQL: &str = "its tables are not ours; \
@@ -43,8 +47,8 @@ pub(super) fn left_out(section: &str, name: &str, value: &str) -> Option<&'stati
         let sql = section.ends_with(":sqlalchemy");
         return Some(if sql && value.starts_with("sqlite") { STORE_SQL } else { STORE });
     }
-    if section == "drivers" && name == "transport" && value != "wsgi" {
-        return Some("WebSocket is not served in this version");
+    if section == "drivers" && name == "transport" && !matches!(value, "wsgi" | "websocket") {
+        return Some("there is no such transport");
     }
     if section == "storage" && name.ends_with("_pipeline") && !value.is_empty() {
         return Some("pipeline stages are not configurable in this version");
@@ -70,6 +74,13 @@ pub(super) fn holds_anyway(section: &str, name: &str, value: &str) -> bool {
 /// The option under its name here, if it has another one.
 pub(super) fn renamed(section: &str, name: &str, value: &str) -> Option<(String, String)> {
     match (section, name) {
+        // Here it comes beside the other transport, not in its place.
+        ("drivers", "transport") => {
+            Some(("drivers.transport.websocket.enabled".into(), "true".into()))
+        }
+        ("drivers:transport:websocket", "external-port") => {
+            Some(("drivers.transport.websocket.external_port".into(), value.to_owned()))
+        }
         ("DEFAULT", "debug") if !is_off(value) => Some(("log.level".into(), "debug".into())),
         ("DEFAULT", "use_json") if !is_off(value) => Some(("log.format".into(), "json".into())),
         _ => None,

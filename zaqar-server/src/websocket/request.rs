@@ -1,0 +1,101 @@
+//! One request: its checks, in the order in which clients know them, then its action.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use tokio_tungstenite::tungstenite::Message;
+use zaqar_core::Effect;
+
+use super::Shared;
+use super::actions::{self, AUTHENTICATE, Action, Call, Outcome};
+use super::codec::{Encoding, Incoming, Undecodable};
+use super::envelope::{Envelope, Headers, Reply};
+use super::fields::Fields;
+use super::refusal::Refusal;
+use super::session::Session;
+use super::{metrics, signed};
+use crate::rest::context;
+use crate::rest::errors::Failure;
+
+/// Answers a request in its own encoding, whatever happens.
+pub(super) async fn answer(shared: &Shared, session: &Session, incoming: &Incoming) -> Message {
+    let encoding = incoming.encoding;
+    let text = match incoming.decode() {
+        Ok(text) => text,
+        Err(undecodable) => {
+            let reply = refused(encoding, &undecodable).into_reply();
+            metrics::answered("none", reply.status);
+            return encoding.encode(reply.into_answer(&Envelope::EMPTY));
+        }
+    };
+    let envelope = Envelope::read(&text);
+    let name = envelope.action();
+    let (label, outcome, echo) = match name.as_deref() {
+        Some(AUTHENTICATE) => (AUTHENTICATE, authenticate(&envelope), envelope.without_headers()),
+        name => match name.and_then(actions::find) {
+            Some(action) => {
+                let outcome = act(shared, session, action, &envelope, encoding).await;
+                (action.name, outcome, envelope)
+            }
+            None => ("none", Err(unknown(&envelope)), envelope),
+        },
+    };
+    let reply = outcome.unwrap_or_else(Refusal::into_reply);
+    metrics::answered(label, reply.status);
+    encoding.encode(reply.into_answer(&echo))
+}
+
+fn refused(encoding: Encoding, undecodable: &Undecodable) -> Refusal {
+    match undecodable {
+        Undecodable::Malformed(reason) => Refusal::early(400, encoding.complaint(reason)),
+        Undecodable::NoMap => {
+            Refusal::early(400, "Unexpected body type. Expected dict or dict like.")
+        }
+    }
+}
+
+fn unknown(envelope: &Envelope<'_>) -> Refusal {
+    let name = match (envelope.action(), envelope.action) {
+        (Some(name), _) => name,
+        (None, "null") => Cow::Borrowed("None"),
+        (None, other) => Cow::Borrowed(other),
+    };
+    Refusal::early(400, format!("{name} is not a valid action"))
+}
+
+/// Nobody is authenticated in this version, so whoever has a project and a token is welcome.
+fn authenticate(envelope: &Envelope<'_>) -> Outcome {
+    let headers = envelope.headers.and_then(Headers::read).ok_or_else(Refusal::schema)?;
+    let is_there = |name| headers.text(name).is_some();
+    if is_there("X-Project-ID") && is_there("X-Auth-Token") {
+        Ok(Reply::json(200, "{\"message\": \"Authentified.\"}"))
+    } else {
+        Err(Refusal::schema())
+    }
+}
+
+async fn act(
+    shared: &Shared,
+    session: &Session,
+    action: &Action,
+    envelope: &Envelope<'_>,
+    encoding: Encoding,
+) -> Outcome {
+    let headers = envelope.headers.and_then(Headers::read).ok_or_else(Refusal::schema)?;
+    let client = headers.text("Client-ID").ok_or_else(Refusal::schema)?;
+    let project = headers.text("X-Project-ID").ok_or_else(Refusal::schema)?;
+    let fields = Fields::read(envelope.body, action.fields).ok_or_else(Refusal::schema)?;
+    let queue = fields.text("queue_name").unwrap_or_default();
+    let now = shared.engine.clock().now();
+    signed::check(&shared.config.url_signer, now, headers, action.name, &queue)?;
+    let project = context::project_id(&project).map_err(Refusal::from)?;
+    let call = Call { shared, session, project: &project, client: &client, encoding, fields };
+    match AssertUnwindSafe((action.run)(&call)).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_panic) => {
+            tracing::error!(action = action.name, "the handler of an action panicked");
+            Err(Failure::internal().stored(Effect::Unknown).into())
+        }
+    }
+}

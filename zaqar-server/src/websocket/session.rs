@@ -1,0 +1,166 @@
+//! What is kept of one connection: its name, its mailbox, and what has to end with it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use zaqar_core::QueueKey;
+use zaqar_engine::{Engine, EngineResult};
+
+use super::mailbox::{Mailbox, Push};
+
+/// How many queues one connection may subscribe to.
+const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// How often it is tried to end a subscription whose connection has gone.
+const WITHDRAWALS_MAX: u32 = 4;
+/// How long is waited before the second of these tries; twice as long before each further one.
+const WITHDRAWAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: Uuid,
+    subscriber: String,
+    mailbox: Arc<Mailbox>,
+    holdings: Arc<Holdings>,
+}
+
+impl Session {
+    /// A connection to the listener at `authority`, and its end of the mailbox.
+    pub(super) fn new(authority: &str) -> (Self, mpsc::Receiver<Push>) {
+        let id = Uuid::new_v4();
+        let (mailbox, pushes) = Mailbox::new();
+        let session = Self {
+            id,
+            subscriber: format!("http://{authority}/{id}"),
+            mailbox: Arc::new(mailbox),
+            holdings: Arc::default(),
+        };
+        (session, pushes)
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The address of the connection, as its subscriptions show it.
+    pub(super) fn subscriber(&self) -> &str {
+        &self.subscriber
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    pub(super) fn holdings(&self) -> &Arc<Holdings> {
+        &self.holdings
+    }
+
+    /// Ends every subscription that was made on the connection.
+    pub(super) async fn end(self, engine: &Engine) {
+        for key in self.holdings.close() {
+            withdraw(engine, &key, &self.subscriber).await;
+        }
+    }
+}
+
+/// The connection that an address names.
+pub(super) fn id_of(subscriber: &str) -> Option<Uuid> {
+    subscriber.rsplit('/').next().and_then(|id| Uuid::parse_str(id).ok())
+}
+
+/// The queues that a connection may be subscribed to.
+#[derive(Debug, Default)]
+pub(super) struct Holdings(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    queues: HashSet<QueueKey>,
+    closed: bool,
+}
+
+impl Holdings {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing panics half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a queue before it is subscribed to, so that a subscription of which nobody hears ends
+    /// with the connection too. `false` if there are too many.
+    pub(super) fn add(&self, key: &QueueKey) -> bool {
+        let mut held = self.held();
+        if held.queues.len() >= SUBSCRIPTIONS_MAX && !held.queues.contains(key) {
+            return false;
+        }
+        held.queues.insert(key.clone());
+        true
+    }
+
+    /// Whether the connection has gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.held().closed
+    }
+
+    fn close(&self) -> HashSet<QueueKey> {
+        let mut held = self.held();
+        held.closed = true;
+        std::mem::take(&mut held.queues)
+    }
+}
+
+/// Ends the subscription of a connection that has gone. If the store stays away it ends with its
+/// life; nobody delivers to it meanwhile.
+pub(super) async fn withdraw(engine: &Engine, key: &QueueKey, subscriber: &str) {
+    let mut pause = WITHDRAWAL_PAUSE;
+    for attempt in 1..=WITHDRAWALS_MAX {
+        match try_to_withdraw(engine, key, subscriber).await {
+            Ok(()) => return,
+            Err(error) if attempt == WITHDRAWALS_MAX => {
+                tracing::warn!(%error, "the subscription of a closed connection stays until it ends");
+            }
+            Err(_) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+    }
+}
+
+async fn try_to_withdraw(engine: &Engine, key: &QueueKey, subscriber: &str) -> EngineResult<()> {
+    match engine.subscription_find(key, subscriber).await? {
+        Some(subscription) => engine.subscription_delete(key, subscription.id).await,
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_connection() {
+        for authority in ["127.0.0.1:9000", "[::1]:9000"] {
+            let (session, _pushes) = Session::new(authority);
+            assert!(session.subscriber().starts_with(&format!("http://{authority}/")));
+            assert_eq!(id_of(session.subscriber()), Some(session.id()));
+        }
+        assert_eq!(id_of("http://example.org/hook"), None);
+    }
+
+    #[test]
+    fn a_connection_holds_a_bounded_number_of_subscriptions() {
+        let project = zaqar_core::ProjectId::new("p").unwrap();
+        let key = |n: usize| {
+            let name = zaqar_core::QueueName::new(format!("q{n}")).unwrap();
+            QueueKey::queue(project.clone(), name)
+        };
+        let holdings = Holdings::default();
+        assert!((0..SUBSCRIPTIONS_MAX).all(|n| holdings.add(&key(n))));
+        assert!(!holdings.add(&key(SUBSCRIPTIONS_MAX)));
+        assert!(holdings.add(&key(0)));
+        assert_eq!(holdings.close().len(), SUBSCRIPTIONS_MAX);
+        assert!(holdings.is_closed());
+    }
+}
