@@ -4,7 +4,7 @@ use serde_json::json;
 use zaqar_core::{
     Error, ErrorClass, NewSubscription, PageLimit, SubscriptionId, Ttl, UpdateSubscription,
 };
-use zaqar_engine::EngineError;
+use zaqar_engine::{EngineConfig, EngineError};
 
 use crate::world::{World, object, queue, topic};
 
@@ -77,4 +77,55 @@ async fn a_missing_queue_has_no_subscriptions() {
     assert!(is_missing(&engine.subscription_update(&key, id, none).await.unwrap_err()));
     assert!(is_missing(&engine.subscription_confirm(&key, id, true).await.unwrap_err()));
     assert!(!engine.queue_exists(&key).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_address_of_a_type_that_is_not_served_is_refused() {
+    let world = World::new();
+    let key = queue("q");
+    let types = "The subscriber type of subscription must be supported in the list ['http', \
+                 'https', 'mailto', 'trust+http', 'trust+https'].";
+    let trust = "A subscriber of type trust+https needs an authenticated user.";
+    for (subscriber, text) in [("ftp://a.example/", types), ("", types), ("trust+https://a", trust)]
+    {
+        let error = world.engine.subscription_create(&key, to(subscriber)).await.unwrap_err();
+        assert_eq!(error.to_string(), text);
+    }
+    let id = world.engine.subscription_create(&key, to("HTTPS://a.example/")).await.unwrap();
+    let change = UpdateSubscription::new().subscriber("ftp://a.example/".to_owned());
+    let id = id.into_inner().id;
+    let error = world.engine.subscription_update(&key, id, change).await.unwrap_err();
+    assert_eq!(error.to_string(), types);
+    // A connection of the one who asks is what its transport says it is.
+    let mut own = to("socket:1");
+    own.owner = Some("here".to_owned());
+    assert!(world.engine.subscription_create(&key, own).await.unwrap().is_new());
+}
+
+#[tokio::test]
+async fn a_trust_is_not_the_clients_to_name() {
+    let world = World::new();
+    let with_trust = || object(json!({"trust_id": "somebody's"}));
+    let new = to("http://a.example/").options(with_trust());
+    let text = "Options must not hold trust_id: the service sets it.";
+    let error = world.engine.subscription_create(&queue("q"), new).await.unwrap_err();
+    assert_eq!(error.to_string(), text);
+    let made = world.engine.subscription_create(&queue("q"), to("http://a.example/")).await;
+    let change = UpdateSubscription::new().options(with_trust());
+    let id = made.unwrap().into_inner().id;
+    let error = world.engine.subscription_update(&queue("q"), id, change).await.unwrap_err();
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn where_confirmation_is_demanded_every_subscriber_but_a_connection_needs_it() {
+    let mut config = EngineConfig::default();
+    config.subscribers.require_confirmation = true;
+    let world = World::with(config);
+    let mut own = to("socket:1");
+    own.owner = Some("here".to_owned());
+    for (new, needs) in [(to("http://a.example/"), true), (own, false)] {
+        let made = world.engine.subscription_create(&queue("q"), new).await.unwrap().into_inner();
+        assert_eq!((made.needs_confirmation, made.is_active()), (needs, !needs));
+    }
 }

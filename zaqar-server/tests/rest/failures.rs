@@ -11,6 +11,7 @@ use crate::broken::{Broken, Mishap};
 use crate::support::{Reply, Service};
 
 const ID: &str = "000000000100000000000001";
+const SUBSCRIBE: &str = r#"{"subscriber": "http://a.example"}"#;
 const POST: &str = r#"{"messages": [{"body": 1}]}"#;
 
 async fn broken(mishap: Mishap) -> Service {
@@ -87,6 +88,7 @@ async fn a_closed_store_is_unavailable_to_every_operation() {
     service.data.close().await;
     service.control.close().await;
     let claim = "/v2/queues/q/claims/0123456789abcdef0123456789abcdef";
+    let subscriptions = "/v2/queues/q/subscriptions";
     let patch = r#"[{"op": "add", "path": "/metadata/a", "value": 1}]"#;
     let media = [("content-type", "application/openstack-messaging-v2.0-json-patch")];
     let rows = [
@@ -100,6 +102,16 @@ async fn a_closed_store_is_unavailable_to_every_operation() {
         (format!("PATCH {claim}"), "{}", "Claim could not be updated."),
         (format!("DELETE {claim}"), "", "Claim could not be deleted."),
         ("POST /v2/queues/q/messages".into(), POST, "Messages could not be enqueued."),
+        (format!("GET {subscriptions}"), "", "Subscriptions could not be listed."),
+        (format!("POST {subscriptions}"), SUBSCRIBE, "Subscription could not be created."),
+        (format!("GET {subscriptions}/{ID}"), "", "Subscription could not be retrieved."),
+        (format!("PATCH {subscriptions}/{ID}"), SUBSCRIBE, "Subscription could not be updated."),
+        (format!("DELETE {subscriptions}/{ID}"), "", "Subscription could not be deleted."),
+        (
+            format!("PUT {subscriptions}/{ID}/confirm"),
+            r#"{"confirmed": true}"#,
+            "Subscription could not be confirmed.",
+        ),
     ];
     for (line, body, stem) in rows {
         let reply = service.call_with(&line, &media, body).await;

@@ -164,9 +164,9 @@ async fn unknown_routes_are_not_found_before_any_header_is_looked_at() {
         "/v2/health",
         "/v2/pools",
         "/v2/flavors",
-        "/v2/topics",
-        "/v2/queues/q/subscriptions",
-        "/v2/queues/q/share",
+        "/v2/topics/t/claims",
+        "/v2/topics/t/share",
+        "/v2/queues/q/subscriptions/1/confirm/2",
         "//",
     ] {
         for headers in [&[][..], &[("client-id", "-"), ("accept", "text/plain")]] {
@@ -250,7 +250,7 @@ async fn other_methods_are_refused_with_those_that_there_are() {
 }
 
 #[tokio::test]
-async fn signed_requests_are_refused_whatever_the_signature() {
+async fn without_a_secret_signed_requests_are_refused_whatever_the_signature() {
     let service = Service::new();
     for signature in ["", "abc"] {
         let headers = [("url-signature", signature), ("x-roles", "admin"), ("client-id", "-")];

@@ -11,6 +11,8 @@ mod broken;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod confirmations;
+#[cfg(test)]
 mod cors;
 #[cfg(test)]
 mod deletions;
@@ -32,5 +34,15 @@ mod posts;
 mod queue_lists;
 #[cfg(test)]
 mod queues;
+#[cfg(test)]
+mod shares;
+#[cfg(test)]
+mod signed;
+#[cfg(test)]
+mod subscription_lists;
+#[cfg(test)]
+mod subscriptions;
+#[cfg(test)]
+mod topics;
 #[cfg(test)]
 mod wire;

@@ -1,6 +1,6 @@
 //! A service to talk to, and answers to look at.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use zaqar_conformance::reference::ReferenceStore;
 use zaqar_core::{Clock, ControlDriver, DataDriver, ManualClock};
 use zaqar_engine::{Engine, EngineConfig, Stores};
-use zaqar_server::rest::{self, RestConfig};
+use zaqar_server::rest::{self, ConfirmationRequest, Confirmations, RestConfig};
 
 pub(crate) const CLIENT: &str = "3381af92-2b9e-11e3-b191-71861300734c";
 pub(crate) const OTHER_CLIENT: &str = "e58668fc26eb11e38270442b2c8ba1b2";
@@ -22,6 +22,7 @@ pub(crate) const PROJECT: &str = "480924";
 pub(crate) struct Service {
     router: Router,
     clock: Arc<ManualClock>,
+    asked: Arc<Asked>,
     pub(crate) control: Arc<dyn ControlDriver>,
     pub(crate) data: Arc<dyn DataDriver>,
 }
@@ -49,13 +50,20 @@ impl Service {
         let control: Arc<dyn ControlDriver> = Arc::new(store.control(Arc::clone(&time)));
         let data = wrap(Arc::new(store.data(Arc::clone(&time))));
         let stores = Stores::new(Arc::clone(&control), Arc::clone(&data));
-        let router = rest::router(Engine::new(stores, time, engine), rest, None);
-        Self { router, clock, control, data }
+        let asked = Arc::new(Asked::default());
+        let confirmations = Arc::<Asked>::clone(&asked) as Arc<dyn Confirmations>;
+        let router = rest::router(Engine::new(stores, time, engine), rest, Some(confirmations));
+        Self { router, clock, asked, control, data }
     }
 
     /// The service itself, for a listener.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// What subscribers were sent about their confirmation since this was asked last.
+    pub(crate) fn asked(&self) -> Vec<ConfirmationRequest> {
+        std::mem::take(&mut *self.asked.0.lock().unwrap())
     }
 
     /// Lets time pass.
@@ -104,6 +112,16 @@ impl Service {
             let expected = (*status, (*title).to_owned(), (*description).to_owned());
             assert_eq!(reply.error(), expected, "{line} {}", clip(body));
         }
+    }
+}
+
+/// Keeps what would be sent to subscribers.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<ConfirmationRequest>>);
+
+impl Confirmations for Asked {
+    fn send(&self, request: ConfirmationRequest) {
+        self.0.lock().unwrap().push(request);
     }
 }
 
