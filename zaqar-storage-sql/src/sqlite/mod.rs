@@ -3,12 +3,12 @@
 //! ```text
 //! callers ──operations──▶ intake (a bounded queue per project, round robin)
 //!                           └─▶ writer: BEGIN IMMEDIATE · everything waiting · COMMIT · answers
-//! callers ──queries──▶ reader pool (WAL snapshots)      checkpoint: its own connection
+//! callers ──queries──▶ readers (WAL snapshots)          checkpoint: its own connection
 //! ```
 //!
 //! [`tables`] draws the data; [`writer`] is the heart (group commit); [`posts`], [`takes`] (served by
-//! [`deal`]) and [`removals`] are the hot operations, each executed for all its callers of a batch
-//! together; everything else is a [`task::Task`].
+//! [`deal`]) and [`removals`] are the hot operations, executed kind by kind for all callers of a
+//! batch; everything else is a [`task::Task`].
 
 mod checkpoint;
 mod claims;

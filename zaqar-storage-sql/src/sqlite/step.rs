@@ -1,4 +1,6 @@
 //! One transaction of the writer, as the operations in it see it.
+//!
+//! Its methods never wait for anybody: they are futures because the operations are written as such.
 
 use rusqlite::CachedStatement;
 use zaqar_core::{Clock, Timestamp};
