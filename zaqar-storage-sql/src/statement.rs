@@ -4,7 +4,6 @@
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Int(i64),
-    Flag(bool),
     Text(String),
     /// A text that may be missing.
     MaybeText(Option<String>),
@@ -33,12 +32,6 @@ impl Statement {
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(value)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self::Flag(value)
     }
 }
 

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             postgres(lazy, "&options[synchronous_commit]=off", true)
         })
         .catches("postgres_tables_that_are_not_logged", SIGKILL, &FORGOTTEN, unlogged)
-        .fills_up("postgres-full-disk", || postgres(small_disk(), "", false));
+        .fills_up("postgres-full-disk", full_disk);
     if SCHEMES.contains(&"mysql") {
         faults = faults.on("mysql", || mysql(Options::new(), false)).catches(
             "mysql_commits_that_do_not_wait_for_the_disk",
@@ -56,10 +56,15 @@ fn postgres(
     Private::harness(subject, Service::Postgres, options, open)
 }
 
-/// A disk with little room beside the log and the catalogues of a fresh server.
-fn small_disk() -> Options {
+/// The driver on a server that has little room beside its log and its catalogues.
+fn full_disk() -> anyhow::Result<Availability> {
     let small = ["-c", "min_wal_size=32MB", "-c", "max_wal_size=64MB"];
-    Options::new().disk(192).arguments(small)
+    let options = Options::new().disk(192).arguments(small);
+    // A report of its own.
+    let subject = Subject { mode: "full-disk".into(), ..subject("postgres", "PostgreSQL") };
+    let open =
+        move |uri: String, ns: Namespace, clock| open(format!("{uri}?schema={ns}"), clock, false);
+    Private::harness(subject, Service::Postgres, options, open)
 }
 
 /// The driver on tables that the server empties when it recovers from a crash.

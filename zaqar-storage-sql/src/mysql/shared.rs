@@ -27,7 +27,6 @@ impl From<Value> for sql::Value {
     fn from(value: Value) -> Self {
         match value {
             Value::Int(value) => value.into(),
-            Value::Flag(value) => value.into(),
             Value::Text(value) => value.into(),
             Value::MaybeText(value) => value.into(),
         }

@@ -18,7 +18,6 @@ use super::task::Task;
 fn query(statement: statement::Statement) -> Statement {
     statement.values.into_iter().fold(sqlx::query(statement.text), |query, value| match value {
         Value::Int(value) => query.bind(value),
-        Value::Flag(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
         Value::MaybeText(value) => query.bind(value),
     })

@@ -17,7 +17,6 @@ use super::task::Task;
 fn query(statement: statement::Statement) -> own::Statement {
     statement.values.into_iter().fold(own::query(statement.text), |query, value| match value {
         Value::Int(value) => query.bind(value),
-        Value::Flag(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
         Value::MaybeText(value) => query.bind(value),
     })
