@@ -112,6 +112,24 @@ class CliTest(unittest.TestCase):
         listed = self.table("message", "list", queue, "--echo")
         self.assertEqual([{"n": 1}, {"n": 2}], [message["Body"] for message in listed])
 
+    def test_the_life_of_a_subscription(self):
+        queue = fresh("queue")
+        options = {"post_headers": {"X": "y"}}
+        arguments = (queue, "http://a.example/", "600", "--options", json.dumps(options))
+        made = self.table("subscription", "create", *arguments)
+        subscription = made["ID"]
+        expected = {"Subscriber": "http://a.example/", "TTL": 600, "Options": options}
+        self.assertEqual({"ID": subscription} | expected, made)
+
+        (listed,) = self.table("subscription", "list", queue)
+        self.assertEqual((subscription, False), (listed["ID"], listed["Confirmed"]))
+        self.openstack("subscription", "update", queue, subscription, "--ttl", "700")
+        shown = self.table("subscription", "show", queue, subscription)
+        self.assertEqual(("http://a.example/", 700), (shown["Subscriber"], shown["TTL"]))
+
+        self.openstack("subscription", "delete", queue, subscription)
+        self.assertEqual([], self.table("subscription", "list", queue))
+
     def test_a_refusal_is_an_error_that_says_why(self):
         queue = fresh("queue")
         done = self.run_command("message", "post", queue, '[{"body": "a", "ttl": 1}]')

@@ -1,4 +1,5 @@
-"""python-zaqarclient, without authentication, through queues, messages and claims."""
+"""python-zaqarclient, without authentication, through queues, messages, claims and
+subscriptions."""
 
 import unittest
 import uuid
@@ -7,7 +8,15 @@ from zaqarclient.queues import client as zaqarclient
 from zaqarclient.transport import errors
 
 import support
-from support import GRACE_S, TTL_CLAIM_S, TTL_MESSAGE_S, ZAQAR_URL, bodies, fresh
+from support import (
+    GRACE_S,
+    TTL_CLAIM_S,
+    TTL_MESSAGE_S,
+    TTL_SUBSCRIPTION_S,
+    ZAQAR_URL,
+    bodies,
+    fresh,
+)
 
 
 def connect(project):
@@ -301,6 +310,57 @@ class ClaimTest(ClientTest):
         queue = self.queue()
         with self.assertRaisesRegex(errors.MalformedRequest, "may not exceed 43200 seconds"):
             queue.claim(ttl=43201, grace=GRACE_S)
+
+
+class SubscriptionTest(ClientTest):
+    def subscribe(self, queue_name, subscriber, **options):
+        return self.client.subscription(
+            queue_name, subscriber=subscriber, ttl=TTL_SUBSCRIPTION_S, **options
+        )
+
+    def test_a_subscription_is_read_back_and_makes_its_queue(self):
+        name = fresh("queue")
+        made = self.subscribe(name, "http://a.example/", options={"post_headers": {"X": "y"}})
+        read = self.client.subscription(name, id=made.id)
+        self.assertEqual("http://a.example/", read.subscriber)
+        self.assertEqual(TTL_SUBSCRIPTION_S, read.ttl)
+        self.assertEqual({"post_headers": {"X": "y"}}, read.options)
+        self.assertLess(read.age, 60)
+        self.assertIs(False, read.confirmed)
+        self.assertTrue(self.client.queue(name, auto_create=False).exists())
+
+    def test_subscribing_again_gives_the_same_subscription(self):
+        name = fresh("queue")
+        first = self.subscribe(name, "http://a.example/")
+        self.assertEqual(first.id, self.subscribe(name, "http://a.example/").id)
+
+    def test_a_pager_walks_all_subscriptions(self):
+        queue = self.queue()
+        made = [self.subscribe(queue.name, f"http://{n}.example/").id for n in range(7)]
+        listed = [item.id for item in queue.subscriptions(limit=3).stream()]
+        self.assertEqual(sorted(made), listed)
+
+    def test_a_subscription_is_changed_and_deleted(self):
+        name = fresh("queue")
+        made = self.subscribe(name, "http://a.example/")
+        made.update({"ttl": 2 * TTL_SUBSCRIPTION_S, "subscriber": "http://b.example/"})
+        read = self.client.subscription(name, id=made.id)
+        self.assertEqual((2 * TTL_SUBSCRIPTION_S, "http://b.example/"), (read.ttl, read.subscriber))
+        made.delete()
+        with self.assertRaises(errors.ResourceNotFound):
+            self.client.subscription(name, id=made.id)
+
+    def test_a_subscriber_of_an_unknown_type_is_refused_with_the_types(self):
+        with self.assertRaisesRegex(errors.MalformedRequest, "'mailto'"):
+            self.subscribe(fresh("queue"), "gopher://a.example/")
+
+    def test_a_purge_of_subscriptions_keeps_the_messages(self):
+        queue = self.queue()
+        self.post(queue, "a")
+        self.subscribe(queue.name, "http://a.example/")
+        queue.purge(resource_types=["subscriptions"])
+        self.assertEqual([], list(queue.subscriptions()))
+        self.assertEqual(["a"], bodies(queue.messages(echo=True)))
 
 
 if __name__ == "__main__":
