@@ -143,7 +143,7 @@ fn decode_hex(text: &str) -> Option<[u8; SIGNATURE_BYTES]> {
     let mut bytes = [0; SIGNATURE_BYTES];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         let &[high, low] = pair else { return None };
-        *byte = digit(high)? << 4 | digit(low)?;
+        *byte = (digit(high)? << 4) | digit(low)?;
     }
     Some(bytes)
 }
