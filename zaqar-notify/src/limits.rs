@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// Hosts that are remembered only because they failed once; beyond it the idle ones are forgotten.
 const HOSTS_MAX: usize = 10_000;
 
+/// A host at which nothing has ended for so long is not worth waiting for.
+const STUCK_AFTER: Duration = Duration::from_millis(250);
+
 /// How much one host may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostLimits {
@@ -27,13 +30,21 @@ impl Default for HostLimits {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Host {
     running: u32,
+    /// When a delivery ended last, or the first one began.
+    moved_at: Instant,
     timeouts: u32,
     /// Until when it is left alone; after that one delivery is let through.
     closed_until: Option<Instant>,
     probing: bool,
+}
+
+impl Host {
+    fn new(now: Instant) -> Self {
+        Self { running: 0, moved_at: now, timeouts: 0, closed_until: None, probing: false }
+    }
 }
 
 /// Why a delivery may not begin now.
@@ -41,6 +52,8 @@ struct Host {
 pub(crate) enum Refusal {
     /// As many as may be are under way.
     Full,
+    /// So they are, and none of them has ended for a while.
+    Stuck,
     /// The host timed out too often; it is tried again after this time.
     Paused(Duration),
 }
@@ -68,7 +81,7 @@ impl Hosts {
         if hosts.len() >= HOSTS_MAX && !hosts.contains_key(name) {
             hosts.retain(|_, host| host.running > 0);
         }
-        let host = hosts.entry(name.to_owned()).or_default();
+        let host = hosts.entry(name.to_owned()).or_insert_with(|| Host::new(now));
         if let Some(until) = host.closed_until {
             let left = until.saturating_duration_since(now);
             if !left.is_zero() || host.probing {
@@ -76,7 +89,8 @@ impl Hosts {
             }
             host.probing = true;
         } else if host.running >= self.limits.at_a_time {
-            return Err(Refusal::Full);
+            let still = now.saturating_duration_since(host.moved_at);
+            return Err(if still > STUCK_AFTER { Refusal::Stuck } else { Refusal::Full });
         }
         host.running += 1;
         Ok(Turn { hosts: Arc::clone(self), name: name.to_owned(), timed_out: None })
@@ -87,6 +101,7 @@ impl Hosts {
         let Some(host) = hosts.get_mut(name) else { return };
         host.running = host.running.saturating_sub(1);
         host.probing = false;
+        host.moved_at = Instant::now();
         match timed_out {
             Some(true) => {
                 host.timeouts = host.timeouts.saturating_add(1);
@@ -143,6 +158,8 @@ mod tests {
         let (first, _second) = (hosts.begin("a").unwrap(), hosts.begin("a").unwrap());
         assert_eq!(hosts.begin("a").unwrap_err(), Refusal::Full);
         assert!(hosts.begin("b").is_ok());
+        tokio::time::advance(STUCK_AFTER * 2).await;
+        assert_eq!(hosts.begin("a").unwrap_err(), Refusal::Stuck);
         drop(first);
         assert!(hosts.begin("a").is_ok());
     }

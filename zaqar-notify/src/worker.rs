@@ -77,7 +77,7 @@ impl Run<'_> {
 
     async fn through(&mut self) -> Result<(), Error> {
         let channel = self.shared().schemes.channel(&self.delivery.subscription);
-        let messages = std::mem::take(&mut self.delivery.messages);
+        let messages = self.delivery.messages.clone();
         for message in messages {
             if self.shared().stopping.is_cancelled() {
                 break;

@@ -63,7 +63,7 @@ impl Mail {
         let turn = match self.hosts.begin(HOST) {
             Ok(turn) => turn,
             // Mail waits in the outbox for its server; nothing is given up for a pause.
-            Err(Refusal::Full | Refusal::Paused(_)) => return Verdict::Busy,
+            Err(Refusal::Full | Refusal::Stuck | Refusal::Paused(_)) => return Verdict::Busy,
         };
         let sent = tokio::time::timeout(self.timeout, self.sender.send(mail)).await;
         turn.finish(sent.is_err());

@@ -113,7 +113,7 @@ impl Webhook {
         }
         let turn = match turn {
             Ok(turn) => turn,
-            Err(Refusal::Full) => return Verdict::Busy,
+            Err(Refusal::Full | Refusal::Stuck) => return Verdict::Busy,
             // It counts: what is posted to a host that never answers must come to an end, at the
             // pace of the pauses.
             Err(Refusal::Paused(left)) => {
