@@ -32,6 +32,7 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     defaults.claim_grace = transport.default_claim_grace;
     defaults.subscription_ttl = transport.default_subscription_ttl;
     engine.subscribers.types.clone_from(&transport.subscriber_types.0);
+    engine.subscribers.require_confirmation = config.notification.require_confirmation;
 
     let limits = &mut engine.limits;
     limits.message_ttl_max = transport.max_message_ttl;
@@ -68,7 +69,7 @@ pub(crate) fn rest(config: &Config) -> RestConfig {
             },
         },
         message_delete_with_claim_id: transport.message_delete_with_claim_id,
-        url_signer: UrlSigner::default(),
+        url_signer: UrlSigner::new(config.signed_url.secret_key.expose()),
         cors,
     }
 }

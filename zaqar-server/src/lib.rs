@@ -17,6 +17,7 @@ mod banner;
 pub mod cli;
 pub mod config;
 mod data_file;
+mod notifications;
 pub mod rest;
 pub mod serve;
 mod server;

@@ -10,13 +10,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zaqar_core::{Clock, DisciplinedClock, OpenError};
 use zaqar_engine::{Engine, Maintenance, StoreOptions, Stores, registry};
+use zaqar_notify::Notifier;
 
 use crate::config::Config;
 use crate::server::listener::{self, Bound, Running};
 use crate::server::progress::NoteRoute;
 use crate::telemetry::metrics;
 use crate::websocket::WebSockets;
-use crate::{admin, assemble, data_file, rest};
+use crate::{admin, assemble, data_file, notifications, rest};
 
 /// Why a server did not start. Each is one line that names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,14 @@ pub enum StartError {
         file: String,
         /// What the system says.
         reason: io::Error,
+    },
+    /// Notifications cannot be delivered as configured.
+    #[error("cannot deliver notifications (option {option}): {reason}")]
+    Notification {
+        /// The option at fault.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A store cannot be opened.
     #[error("cannot open the store {location} (option {option}): {}", chain(.reason))]
@@ -70,6 +79,7 @@ fn chain(error: &OpenError) -> String {
 pub struct RunningServer {
     engine: Engine,
     maintenance: Maintenance,
+    notifier: Notifier,
     api: Running,
     sockets: WebSockets,
     websocket: Option<Running>,
@@ -126,7 +136,9 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
 
     let settings = assemble::rest(&config);
     let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
-    let mut router = rest::router(engine.clone(), settings, None);
+    let notifier = notifications::start(&engine, &config, sockets.owner(), sockets.channel())?;
+    let confirmations = notifications::confirmations(&notifier, &config);
+    let mut router = rest::router(engine.clone(), settings, confirmations);
     if config.websocket.on_api_port {
         router = router.merge(sockets.path(api.address));
     }
@@ -144,6 +156,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let upkeep = tokio::spawn(keep_up(recorder, token.clone()));
     Ok(RunningServer {
         maintenance: engine.spawn_maintenance(),
+        notifier,
         engine,
         api,
         sockets,
@@ -261,6 +274,7 @@ impl RunningServer {
             websocket
         );
         let finished = api && sockets && websocket;
+        self.notifier.stop().await;
         self.maintenance.stop().await;
         self.engine.shutdown().await;
         if let Some(admin) = &self.admin {

@@ -57,6 +57,12 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
     if config.listen.bind.is_empty() {
         problems.push(problem("drivers.transport.wsgi.bind", "must not be empty".to_owned()));
     }
+    if config.notification.require_confirmation && !config.signed_url.secret_key.is_set() {
+        problems.push(problem(
+            "notification.require_confirmation",
+            "needs signed_url.secret_key, which signs the leave to confirm".to_owned(),
+        ));
+    }
     let websocket = &config.websocket;
     if websocket.enabled && websocket.bind.is_empty() {
         let key = "drivers.transport.websocket.bind";
@@ -68,6 +74,9 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
             "drivers.transport.websocket.ping_period_ms",
             format!("must be less than drivers.transport.websocket.idle_timeout_ms, which is {bound}"),
         ));
+    }
+    if let Err((key, reason)) = crate::notifications::addresses(&config.notification) {
+        problems.push(problem(key, reason));
     }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
         problems.push(problem("log.level", format!("is no filter: {error}")));

@@ -9,6 +9,7 @@ pub mod document;
 pub mod import;
 pub mod layers;
 pub mod options;
+pub mod secret;
 pub mod table;
 pub mod value;
 

@@ -1,6 +1,7 @@
 //! The table of all options: name, type, default, range and meaning, each said once.
 
 use super::layers::Reader;
+use super::secret::{Secret, SecretList};
 use super::table::{OptionSpec, SectionSpec, key, option_table};
 use super::value::{OptionValue, StoreUri, TextList, choices};
 
@@ -21,6 +22,28 @@ choices! {
         Strict = "strict",
         /// Any text of a permitted length.
         Off = "off",
+    }
+}
+
+choices! {
+    /// How mail is sent.
+    SmtpMode {
+        /// By a command that takes the mail on its standard input.
+        ThirdPart = "third_part",
+        /// To a mail server.
+        SelfLocal = "self_local",
+    }
+}
+
+choices! {
+    /// How the connection to the mail server is secured.
+    SmtpTls {
+        /// From its first byte on.
+        Implicit = "implicit",
+        /// By STARTTLS, or not used at all.
+        StartTls = "starttls",
+        /// Not at all.
+        None = "none",
     }
 }
 
@@ -146,6 +169,96 @@ option_table! {
         max_length_client_id: u32 = 36_u32, 1 to 256;
         /// Whether a bulk deletion of messages needs the claims' ids as well.
         message_delete_with_claim_id: bool = false;
+    }
+
+    /// How what is posted reaches subscribers (docs/notifications.md). Time-outs are in
+    /// milliseconds.
+    Notification notification "notification" {
+        /// Whether a subscriber gets nothing before it has confirmed. Needs `signed_url.secret_key`.
+        require_confirmation: bool = false;
+        /// Most subscriptions that this server delivers to at a time; 0: it delivers nothing and
+        /// leaves that to other servers on the same store.
+        max_notifier_workers: u32 = 64_u32, 0 to 1000;
+        /// How often the store is asked for what was posted through another server, and for retries.
+        poll_interval_ms: u64 = 250_u64, 10 to 60000;
+        /// How long, in seconds, another server waits before it takes over what this one was
+        /// delivering when it died.
+        lease_ttl: u64 = 30_u64, 5 to 3600;
+        /// How long connecting to a subscriber may take.
+        connect_timeout_ms: u64 = 3_000_u64, 10 to 60000;
+        /// How long one delivery may take, from connecting to the answer.
+        request_timeout_ms: u64 = 10_000_u64, 10 to 600000;
+        /// Most bytes of a subscriber's answer that are read.
+        response_bytes_max: u32 = 65_536_u32, 0 to 16777216;
+        /// Most deliveries at a time to one host and port.
+        per_host_max: u32 = 8_u32, 1 to 1000;
+        /// After so many deliveries in a row to one host and port that timed out, it is left alone
+        /// for `host_pause_ms`, then tried once.
+        host_timeouts_max: u32 = 5_u32, 1 to 1000;
+        /// How long a host that times out is left alone.
+        host_pause_ms: u64 = 10_000_u64, 10 to 3600000;
+        /// Keys that sign what is sent to webhooks, `whsec_` and base64 or plain text. Each makes a
+        /// signature, so that a receiver may know the new or the old one. Empty: nothing is signed.
+        signing_secrets: SecretList = [];
+        /// Networks, as `10.1.0.0/16` or `fd00::/8`, that webhooks may be in although they are not
+        /// public. Whoever may subscribe can make the server send requests there.
+        allowed_networks: TextList = [];
+        /// Ports that webhooks may have; `*` allows every one.
+        allowed_ports: TextList = ["80", "443"];
+        /// Where clients reach this API, for the links in confirmation requests:
+        /// `https://queues.example.org`. Empty: the links are left out.
+        public_url: String = "";
+        /// The same for WebSocket.
+        public_websocket_url: String = "";
+        /// The operator's own page that mails ask their reader to open in order to confirm. Empty:
+        /// no confirmation can be asked for by mail.
+        external_confirmation_url: String = "";
+        /// How mail is sent: by `smtp_command` (`third_part`) or to `smtp_host` (`self_local`).
+        smtp_mode: SmtpMode = SmtpMode::ThirdPart;
+        /// The command, split at blanks; no shell reads it.
+        smtp_command: String = "/usr/sbin/sendmail -t -oi";
+        /// The mail server.
+        smtp_host: String = "127.0.0.1";
+        /// The mail server's port.
+        smtp_port: u16 = 465_u16, 1 to 65535;
+        /// How the connection to the mail server is secured.
+        smtp_tls: SmtpTls = SmtpTls::Implicit;
+        /// Who logs in at the mail server. Empty: nobody does.
+        smtp_user_name: String = "";
+        /// The password for it.
+        smtp_user_password: Secret = "";
+        /// Sender of every mail. Empty: the sender that the subscription's option `from` names.
+        mail_sender: String = "";
+    }
+
+    /// The mail that asks a subscriber to confirm. In `body`, `{0}` stands for the queue, `{1}` for
+    /// the project, `{2}` for the link.
+    SubscribeMail subscribe_mail "notification.subscription_confirmation_email_template" {
+        /// Its subject.
+        topic: String = "Zaqar Notification - Subscription Confirmation";
+        /// Its text.
+        body: String = "You have chosen to subscribe to the queue: {0}. This queue belongs to \
+            project: {1}. To confirm this subscription, click or visit this link below: {2}";
+        /// Its sender, unless `notification.mail_sender` is set.
+        sender: String = "Zaqar Notifications <no-reply@openstack.org>";
+    }
+
+    /// The mail that tells a subscriber that it has unsubscribed.
+    UnsubscribeMail unsubscribe_mail "notification.unsubscribe_confirmation_email_template" {
+        /// Its subject.
+        topic: String = "Zaqar Notification - Unsubscribe Confirmation";
+        /// Its text.
+        body: String = "You have unsubscribed successfully to the queue: {0}. This queue belongs \
+            to project: {1}. To resubscribe this subscription, click or visit this link below: {2}";
+        /// Its sender, unless `notification.mail_sender` is set.
+        sender: String = "Zaqar Notifications <no-reply@openstack.org>";
+    }
+
+    /// URLs that give whoever holds them leave to do something without a token.
+    SignedUrl signed_url "signed_url" {
+        /// The key that signs them. Of a list the first one signs and each is recognised, so that
+        /// one can replace another. Empty: there are no such URLs.
+        secret_key: SecretList = [];
     }
 
     /// What a browser on another site may do. Nothing, unless an origin is allowed.

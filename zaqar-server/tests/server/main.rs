@@ -5,6 +5,8 @@ mod support;
 
 mod admin;
 mod limits;
+#[cfg(test)]
+mod notifications;
 mod program;
 mod shutdown;
 

@@ -8,8 +8,6 @@ const SECTIONS: &[(&str, &str)] = &[
     ("oslo_reports", "there is no such report"),
     ("oslo_middleware", "there is no such middleware"),
     ("profiler", "there is no profiler; see the metrics of the [admin] listener"),
-    ("signed_url", "URLs are not signed in this version"),
-    ("notification", "subscriptions are not served in this version"),
     ("pooling:catalog", "there is one store, no pools, in this version"),
     ("cache", "no cache server is needed; see cache.queue_ttl_ms"),
 ];
@@ -23,6 +21,9 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("transport", "max_pools_per_page", "there are no pools in this version"),
     ("transport", "message_encryption_algorithms", "messages are not encrypted in this version"),
     ("transport", "message_encryption_key", "messages are not encrypted in this version"),
+    ("notification", "subscription_confirmation_email_template", MAIL),
+    ("notification", "unsubscribe_confirmation_email_template", MAIL),
+    ("notification", "max_notifier_workers", "workers cost less here; the default is more"),
     ("drivers:transport:websocket", "notification_bind", RELAY),
     ("drivers:transport:websocket", "notification-bind", RELAY),
     ("drivers:transport:websocket", "notification_port", RELAY),
@@ -32,6 +33,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("drivers", "management_store", "the scheme of drivers.management_store.uri says it"),
 ];
 
+const MAIL: &str = "is a section of its own here, with topic, body and sender";
 const RELAY: &str = "notifications reach WebSocket connections without a listener";
 const STORE: &str = "this store's driver is not part of this version; \
     name a store by drivers.message_store.uri and start with it empty";

@@ -1,0 +1,199 @@
+//! The notifier as the configuration wants it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use zaqar_core::{JsonObject, QueueKey, Ttl};
+use zaqar_engine::Engine;
+use zaqar_notify::mail::{Mail, MailConfig, MailTemplate, MailTexts, MailTransport, SmtpSecurity};
+use zaqar_notify::webhook::{
+    AddressRules, HostLimits, Network, Ports, Webhook, WebhookConfig, WebhookSigner,
+};
+use zaqar_notify::{Channel, Confirmation, Notifier, NotifierConfig, PolicySource};
+
+use crate::config::Config;
+use crate::config::options::{Notification, SmtpMode, SmtpTls};
+use crate::config::value::TextList;
+use crate::rest::{ConfirmationKind, ConfirmationRequest, Confirmations};
+use crate::serve::StartError;
+
+/// How long a mail server or command may take beyond what a webhook may.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Starts the notifier. `owner` is the name under which connections of this process subscribe, and
+/// `sockets` the way to reach them.
+pub(crate) fn start(
+    engine: &Engine,
+    config: &Config,
+    owner: &str,
+    sockets: Arc<dyn Channel>,
+) -> Result<Notifier, StartError> {
+    let webhook = Webhook::new(webhooks(config)?, Arc::clone(engine.clock()))
+        .map_err(|error| refused("notification", error))?;
+    let webhook: Arc<dyn Channel> = Arc::new(webhook);
+    let mail =
+        Mail::new(mails(config)).map_err(|error| refused("notification.smtp_host", error))?;
+    let options = &config.notification;
+    let settings = NotifierConfig::default()
+        .workers_max(options.max_notifier_workers)
+        .poll(Duration::from_millis(options.poll_interval_ms))
+        .lease(Ttl::from_secs_clamped(options.lease_ttl));
+    Ok(Notifier::builder(engine.data_driver(), Arc::clone(engine.clock()))
+        .config(settings)
+        .policies(Arc::new(QueuePolicies(engine.clone())))
+        .posted(engine.posted())
+        .channel("http", Arc::clone(&webhook))
+        .channel("https", webhook)
+        .channel("mailto", Arc::new(mail))
+        .local(owner, sockets)
+        .start())
+}
+
+fn refused(option: &'static str, error: impl std::error::Error) -> StartError {
+    StartError::Notification { option, reason: error.to_string() }
+}
+
+fn webhooks(config: &Config) -> Result<WebhookConfig, StartError> {
+    let options = &config.notification;
+    let signer = WebhookSigner::new(options.signing_secrets.expose())
+        .map_err(|error| refused("notification.signing_secrets", error))?;
+    let addresses = addresses(options)
+        .map_err(|(option, reason)| StartError::Notification { option, reason })?;
+    Ok(WebhookConfig {
+        connect_timeout: Duration::from_millis(options.connect_timeout_ms),
+        request_timeout: Duration::from_millis(options.request_timeout_ms),
+        response_bytes_max: usize::try_from(options.response_bytes_max).unwrap_or(usize::MAX),
+        hosts: host_limits(options),
+        addresses,
+        signer,
+    })
+}
+
+fn host_limits(options: &Notification) -> HostLimits {
+    HostLimits {
+        at_a_time: options.per_host_max,
+        timeouts_max: options.host_timeouts_max,
+        pause: Duration::from_millis(options.host_pause_ms),
+    }
+}
+
+/// Where webhooks may be; else the option that cannot be read, and why.
+pub(crate) fn addresses(options: &Notification) -> Result<AddressRules, (&'static str, String)> {
+    let TextList(networks) = &options.allowed_networks;
+    let network = |text: &String| {
+        let wrong = |error| ("notification.allowed_networks", format!("`{text}` {error}"));
+        text.parse::<Network>().map_err(wrong)
+    };
+    let networks = networks.iter().map(network).collect::<Result<_, _>>()?;
+    let TextList(ports) = &options.allowed_ports;
+    let port = |text: &String| {
+        let reason = format!("`{text}` must be a port, or `*` alone for every one");
+        text.parse::<u16>().map_err(|_| ("notification.allowed_ports", reason))
+    };
+    let ports = match ports.as_slice() {
+        [any] if any == "*" => Ports::Any,
+        ports => Ports::These(ports.iter().map(port).collect::<Result<_, _>>()?),
+    };
+    Ok(AddressRules { networks, ports })
+}
+
+fn mails(config: &Config) -> MailConfig {
+    let options = &config.notification;
+    let transport = match options.smtp_mode {
+        SmtpMode::ThirdPart => MailTransport::Command(
+            options.smtp_command.split_whitespace().map(str::to_owned).collect(),
+        ),
+        SmtpMode::SelfLocal => MailTransport::Smtp {
+            host: options.smtp_host.clone(),
+            port: options.smtp_port,
+            security: match options.smtp_tls {
+                SmtpTls::Implicit => SmtpSecurity::Implicit,
+                SmtpTls::StartTls => SmtpSecurity::StartTls,
+                SmtpTls::None => SmtpSecurity::None,
+            },
+            login: (!options.smtp_user_name.is_empty()).then(|| {
+                let password = options.smtp_user_password.expose().to_owned();
+                (options.smtp_user_name.clone(), password)
+            }),
+        },
+    };
+    let template = |topic: &str, body: &str, sender: &str| MailTemplate {
+        topic: topic.to_owned(),
+        body: body.to_owned(),
+        sender: sender.to_owned(),
+    };
+    let (subscribe, unsubscribe) = (&config.subscribe_mail, &config.unsubscribe_mail);
+    MailConfig {
+        transport,
+        timeout: MAIL_TIMEOUT,
+        limits: host_limits(options),
+        texts: MailTexts {
+            sender: options.mail_sender.clone(),
+            subscribe: template(&subscribe.topic, &subscribe.body, &subscribe.sender),
+            unsubscribe: template(&unsubscribe.topic, &unsubscribe.body, &unsubscribe.sender),
+            confirmation_url: options.external_confirmation_url.clone(),
+        },
+    }
+}
+
+/// The queues' retry policies, from their metadata.
+#[derive(Debug)]
+struct QueuePolicies(Engine);
+
+#[async_trait]
+impl PolicySource for QueuePolicies {
+    async fn queue_policy(&self, queue: &QueueKey) -> Option<Arc<JsonObject>> {
+        match self.0.queue_retry_policy(queue).await {
+            Ok(policy) => policy,
+            Err(error) => {
+                tracing::debug!(%error, "a queue's retry policy cannot be read now");
+                None
+            }
+        }
+    }
+}
+
+/// What carries confirmations; `None` if no subscriber has to confirm.
+pub(crate) fn confirmations(
+    notifier: &Notifier,
+    config: &Config,
+) -> Option<Arc<dyn Confirmations>> {
+    let options = &config.notification;
+    let base = |url: &str| (!url.is_empty()).then(|| url.trim_end_matches('/').to_owned());
+    options.require_confirmation.then(|| {
+        Arc::new(Courier {
+            confirmations: notifier.confirmations(),
+            url: base(&options.public_url),
+            websocket_url: base(&options.public_websocket_url),
+        }) as _
+    })
+}
+
+#[derive(Debug)]
+struct Courier {
+    confirmations: zaqar_notify::Confirmations,
+    url: Option<String>,
+    websocket_url: Option<String>,
+}
+
+impl Confirmations for Courier {
+    fn send(&self, request: ConfirmationRequest) {
+        let path = request.grant.paths().join(",");
+        let whole = |base: &Option<String>| base.as_ref().map(|base| format!("{base}{path}"));
+        self.confirmations.send(Confirmation {
+            kind: match request.kind {
+                ConfirmationKind::Subscribe => zaqar_notify::ConfirmationKind::Subscribe,
+                ConfirmationKind::Unsubscribe => zaqar_notify::ConfirmationKind::Unsubscribe,
+            },
+            queue: request.queue,
+            subscription: request.subscription,
+            method: request.grant.methods().join(","),
+            expires: request.grant.expiry().to_string(),
+            signature: request.signature,
+            url: whole(&self.url),
+            websocket_url: whole(&self.websocket_url),
+            path,
+        });
+    }
+}
