@@ -130,6 +130,15 @@ class CliTest(unittest.TestCase):
         self.openstack("subscription", "delete", queue, subscription)
         self.assertEqual([], self.table("subscription", "list", queue))
 
+    def test_a_queue_is_shared(self):
+        queue = fresh("queue")
+        arguments = ("--paths", "messages,claims", "--methods", "GET,POST", "--ttl-seconds", "600")
+        signed = self.table("queue", "signed", "url", queue, *arguments)
+        paths = f"/v2/queues/{queue}/claims,/v2/queues/{queue}/messages"
+        self.assertEqual((paths, "GET,POST"), (signed["Paths"], signed["Methods"]))
+        self.assertEqual(self.environment["OS_PROJECT_ID"], signed["Project ID"])
+        self.assertRegex(signed["Signature"], "^[0-9a-f]{64}$")
+
     def test_a_refusal_is_an_error_that_says_why(self):
         queue = fresh("queue")
         done = self.run_command("message", "post", queue, '[{"body": "a", "ttl": 1}]')

@@ -1,5 +1,5 @@
-"""python-zaqarclient, without authentication, through queues, messages, claims and
-subscriptions."""
+"""python-zaqarclient, without authentication, through queues, messages, claims, subscriptions and
+signed URLs."""
 
 import unittest
 import uuid
@@ -361,6 +361,51 @@ class SubscriptionTest(ClientTest):
         queue.purge(resource_types=["subscriptions"])
         self.assertEqual([], list(queue.subscriptions()))
         self.assertEqual(["a"], bodies(queue.messages(echo=True)))
+
+
+class SignedUrlTest(ClientTest):
+    def signed_client(self, signed):
+        conf = {
+            "auth_opts": {
+                "backend": "signed-url",
+                "options": {
+                    "os_project_id": signed["project"],
+                    "signature": signed["signature"],
+                    "expires": signed["expires"],
+                    "methods": signed["methods"],
+                    "paths": signed["paths"],
+                },
+            },
+            "client_uuid": uuid.uuid4().hex,
+        }
+        return zaqarclient.Client(ZAQAR_URL, 2, conf=conf)
+
+    def test_a_signed_url_is_read_with_and_gives_nothing_else(self):
+        queue = self.queue()
+        self.post(queue, "a", "b", "c")
+        signed = queue.signed_url(paths=["messages"], ttl_seconds=600, methods=["GET"])
+        self.assertEqual([f"/v2/queues/{queue.name}/messages"], signed["paths"])
+        holder = self.signed_client(signed).queue(queue.name, auto_create=False)
+        self.assertEqual(["a", "b", "c"], bodies(holder.messages(limit=2).stream()))
+        with self.assertRaises(errors.ResourceNotFound):
+            holder.post({"body": "x", "ttl": TTL_MESSAGE_S})
+        with self.assertRaises(errors.ResourceNotFound):
+            self.signed_client(signed).queue(self.queue().name, auto_create=False).pop()
+
+    def test_a_signed_url_is_posted_and_claimed_with(self):
+        queue = self.queue()
+        signed = queue.signed_url(paths=["messages", "claims"], methods=["POST"])
+        holder = self.signed_client(signed).queue(queue.name, auto_create=False)
+        holder.post({"body": "x", "ttl": TTL_MESSAGE_S})
+        self.assertEqual(["x"], bodies(holder.claim(ttl=TTL_CLAIM_S, grace=GRACE_S)))
+
+    def test_a_changed_signature_opens_nothing(self):
+        queue = self.queue()
+        signed = queue.signed_url()
+        signed["methods"] = ["GET", "POST"]
+        holder = self.signed_client(signed).queue(queue.name, auto_create=False)
+        with self.assertRaises(errors.ResourceNotFound):
+            list(holder.messages())
 
 
 if __name__ == "__main__":

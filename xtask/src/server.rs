@@ -72,6 +72,7 @@ impl Server {
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__PORT", address.port().to_string())
             .env("ZAQAR__DRIVERS__MESSAGE_STORE__URI", storage.unwrap_or(&file))
             .env("ZAQAR__ADMIN__PORT", "0")
+            .env("ZAQAR__SIGNED_URL__SECRET_KEY", "a secret for tests")
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().context("cannot share the server's log")?)
             .stderr(log_file)

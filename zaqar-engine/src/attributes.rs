@@ -75,7 +75,11 @@ impl QueueAttributes {
             message_delay: seconds(DEFAULT_MESSAGE_DELAY),
             messages_post_size_max: seconds(MESSAGES_POST_SIZE_MAX),
             dead_letters,
-            retry_policy: metadata.get(RETRY_POLICY).and_then(Value::as_object).cloned().map(Arc::new),
+            retry_policy: metadata
+                .get(RETRY_POLICY)
+                .and_then(Value::as_object)
+                .cloned()
+                .map(Arc::new),
         }
     }
 }

@@ -84,7 +84,10 @@ impl Engine {
     ///
     /// # Errors
     /// The control store's.
-    pub async fn queue_retry_policy(&self, key: &QueueKey) -> EngineResult<Option<Arc<JsonObject>>> {
+    pub async fn queue_retry_policy(
+        &self,
+        key: &QueueKey,
+    ) -> EngineResult<Option<Arc<JsonObject>>> {
         let route = self.in_time(Call::read("queue_find"), self.route(key)).await?;
         Ok(route.and_then(|route| route.attributes.retry_policy.clone()))
     }
