@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::rest::json::scan::DEPTH_MAX;
 use crate::rest::json::write::{push, push_string};
 
-/// How deep the reader follows a document: a string counts as two levels, and what is deeper than
-/// the border allows is refused by the check of the text.
-const READER_DEPTH_MAX: usize = DEPTH_MAX as usize + 4;
+/// How deep the reader follows a document: it counts a container as two levels, and a string in the
+/// innermost as two more. What is deeper than the border allows is refused by the check of the text.
+const READER_DEPTH_MAX: usize = 2 * DEPTH_MAX as usize + 8;
 
 /// Why a document has no JSON form.
 pub(super) type Reason = Cow<'static, str>;
