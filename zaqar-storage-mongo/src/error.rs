@@ -87,6 +87,16 @@ pub(crate) fn failed(operation: &'static str, error: &Native) -> Error {
     engine_error(operation, Effect::None, error)
 }
 
+/// The same failure of an operation of which an earlier step took effect.
+pub(crate) fn unsure(error: Error) -> Error {
+    match error {
+        Error::Backend { operation, retry, source, .. } => {
+            Error::Backend { operation, effect: Effect::Unknown, retry, source }
+        }
+        other => other,
+    }
+}
+
 /// What a caller is told when the task that worked for it ended without an answer.
 pub(crate) fn vanished(operation: &'static str) -> Error {
     let cause = "the task that did it ended without an answer";
@@ -114,8 +124,9 @@ pub(crate) fn effect_of(error: &Native) -> Effect {
         return Effect::None;
     }
     match &*error.kind {
+        // Not a cleared pool: that is also how the client ends what is under way on a server that
+        // stopped answering its monitor.
         ErrorKind::ServerSelection { .. }
-        | ErrorKind::ConnectionPoolCleared { .. }
         | ErrorKind::DnsResolve { .. }
         | ErrorKind::Authentication { .. }
         | ErrorKind::InvalidArgument { .. }

@@ -100,7 +100,7 @@ impl Plan {
         let reply = send(store, statements, doc! { "w": 1 }).await?;
         // Of two under one id that find it missing at once, one stores and the other is refused.
         if !lost_upserts_only(&reply) {
-            whole(&reply)?;
+            whole(OPERATION, &reply)?;
         }
         let made = reply.get_array("upserted").map_or(0, Vec::len);
         if made == wanted { Ok(()) } else { self.adopt(store, holdings).await }
@@ -152,7 +152,7 @@ impl Plan {
         }
         let acknowledged = store.write_concern_document();
         let acknowledged = acknowledged.map_err(|error| failed(OPERATION, &error))?;
-        whole(&send(store, self.changes, acknowledged).await?)?;
+        whole(OPERATION, &send(store, self.changes, acknowledged).await?)?;
         Ok(true)
     }
 
@@ -204,35 +204,51 @@ async fn send(
         "ordered": false,
         "writeConcern": acknowledged,
     };
+    run(store, OPERATION, command).await
+}
+
+async fn run(store: &Store, operation: &'static str, command: Document) -> Result<Document> {
     let sent = store.patiently(store.database.run_command(command).into_future()).await;
-    sent.map_err(|error| engine_error(OPERATION, effect_of(&error), &error))
+    sent.map_err(|error| engine_error(operation, effect_of(&error), &error))
 }
 
 /// That no statement of a command failed, nor the wait for the majority.
-fn whole(reply: &Document) -> Result<()> {
+fn whole(operation: &'static str, reply: &Document) -> Result<()> {
     match partial(reply) {
-        Some(error) => Err(engine_error(OPERATION, Effect::Unknown, &error)),
+        Some(error) => Err(engine_error(operation, Effect::Unknown, &error)),
         None => Ok(()),
     }
 }
 
-/// Deletes what was popped, on condition that the pop still holds it.
+/// Deletes what was popped, each on condition that the pop still holds it: one command for all, so
+/// that its failure says of every pop alike whether anything may be gone.
 pub(crate) async fn remove_popped(
     store: &Store,
     queue: &QueueRef,
     holdings: &[Holding],
 ) -> Result<()> {
+    const OPERATION: &str = "message_pop";
     let q = queue_code(queue.incarnation);
-    for holding in holdings.iter().filter(|holding| holding.is_pop) {
-        if holding.messages.is_empty() {
-            continue;
-        }
+    let pops = holdings.iter().filter(|holding| holding.is_pop && !holding.messages.is_empty());
+    let removal = |holding: &Holding| {
         let key = |message: &Message| {
             message_key(q, i64::try_from(message.marker.sequence()).unwrap_or(i64::MAX))
         };
         let keys: Vec<String> = holding.messages.iter().map(key).collect();
         let filter = doc! { "_id": { "$in": keys }, "q": q, "claim": holding.claim.to_string() };
-        store.delete("message_pop", DATA, filter).await?;
+        doc! { "q": filter, "limit": 0 }
+    };
+    let removals: Vec<Document> = pops.map(removal).collect();
+    if removals.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let acknowledged = store.write_concern_document();
+    let acknowledged = acknowledged.map_err(|error| failed(OPERATION, &error))?;
+    let command = doc! {
+        "delete": DATA,
+        "deletes": removals,
+        "ordered": false,
+        "writeConcern": acknowledged,
+    };
+    whole(OPERATION, &run(store, OPERATION, command).await?)
 }

@@ -29,7 +29,7 @@ use zaqar_storage_lanes::{LaneStep, Weight};
 use crate::abandoned::Underway;
 use crate::claims::{ClaimRow, Release};
 use crate::driver::MongoData;
-use crate::error::{NativeResult, failed};
+use crate::error::{NativeResult, failed, unsure};
 use crate::heads::{Head, checked, head_query};
 use crate::holding::Holding;
 use crate::plan::{Plan, remove_popped};
@@ -87,12 +87,18 @@ impl LaneStep for TakeStep {
                 holdings.push(holding);
             }
         }
-        let outcome = take(&self.0, queue, &mut holdings).await;
+        let held = take(&self.0, queue, &mut holdings).await;
+        let removed = match &held {
+            Ok(()) => remove_popped(&self.0, queue, &holdings).await,
+            Err(_) => Ok(()),
+        };
         for (take, place) in takes.into_iter().zip(places) {
-            let result = match (&outcome, holdings.get(place)) {
-                (Err(error), _) => Err(same(error)),
-                (Ok(()), Some(holding)) => Ok((holding.messages.clone(), holding.parked)),
-                (Ok(()), None) => Ok((Vec::new(), 0)),
+            let result = match (&held, &removed, holdings.get(place)) {
+                (Err(error), _, _) => Err(same(error)),
+                // What the claims hold, they hold, whatever became of the pops.
+                (_, Err(error), Some(holding)) if holding.is_pop => Err(same(error)),
+                (_, _, Some(holding)) => Ok((holding.messages.clone(), holding.parked)),
+                (_, _, None) => Ok((Vec::new(), 0)),
             };
             self.answer(queue, take, result);
         }
@@ -166,7 +172,21 @@ struct Look {
     expired: bool,
 }
 
+/// Gets the takers what there is for them, under their claims.
 async fn take(store: &Store, queue: &QueueRef, holdings: &mut [Holding]) -> Result<()> {
+    let mut wrote = false;
+    let taken = take_in_rounds(store, queue, holdings, &mut wrote).await;
+    // A later round's failure, a read's too, does not undo what an earlier one put under a claim.
+    taken.map_err(|error| if wrote { unsure(error) } else { error })
+}
+
+/// Says at the first write that there was one.
+async fn take_in_rounds(
+    store: &Store,
+    queue: &QueueRef,
+    holdings: &mut [Holding],
+    wrote: &mut bool,
+) -> Result<()> {
     let mut swept = false;
     for _ in 0..LOOKS_MAX {
         let mut look = look(store, queue, holdings).await?;
@@ -189,11 +209,12 @@ async fn take(store: &Store, queue: &QueueRef, holdings: &mut [Holding]) -> Resu
             swept = false;
             continue;
         }
+        *wrote = true;
         if !collect(store, queue, holdings).await? {
             break;
         }
     }
-    remove_popped(store, queue, holdings).await
+    Ok(())
 }
 
 /// How many messages the takers still want.
