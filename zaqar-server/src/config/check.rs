@@ -72,7 +72,9 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
         let bound = websocket.idle_timeout_ms;
         problems.push(problem(
             "drivers.transport.websocket.ping_period_ms",
-            format!("must be less than drivers.transport.websocket.idle_timeout_ms, which is {bound}"),
+            format!(
+                "must be less than drivers.transport.websocket.idle_timeout_ms, which is {bound}"
+            ),
         ));
     }
     if let Err((key, reason)) = crate::notifications::addresses(&config.notification) {
