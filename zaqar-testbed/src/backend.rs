@@ -343,34 +343,48 @@ impl Backend {
     }
 
     /// SIGKILL to the server that takes the writes; when another one does, it is started again.
-    /// Returns when it follows the other.
+    /// Returns when it follows the other: who that was, and who took over. A slow machine may have
+    /// seen yet another change by then, so neither need be what [`primary`](Self::primary) says.
     ///
     /// # Errors
     /// If there is no other that could, or none does within two minutes.
-    pub fn fail_over(&mut self) -> Result<()> {
-        let name = self.service.name();
-        let old = self.primary().with_context(|| format!("{name} has no primary"))?;
+    pub fn fail_over(&mut self) -> Result<(usize, usize)> {
+        let old = self.present_primary()?;
         self.kill_one(old)?;
-        let took_over = || self.primary().is_some_and(|new| new != old);
-        let replaced = wait_until(TAKE_OVER_LIMIT, took_over);
-        ensure!(replaced, "nobody took over in {name}; {}", self.last_words());
+        let new = self.successor(old)?;
         self.restart_one(old)?;
-        self.wait_until_ready()
+        self.wait_until_ready()?;
+        Ok((old, new))
     }
 
-    /// Has the mongod that takes the writes hand over to another one; returns when one took over.
+    /// Has the mongod that takes the writes hand over to another one; returns when one took over:
+    /// as [`fail_over`](Self::fail_over).
     ///
     /// # Errors
     /// If there is no other that could, or none does within two minutes.
-    pub fn step_down(&self) -> Result<()> {
-        let name = self.service.name();
+    pub fn step_down(&self) -> Result<(usize, usize)> {
+        let old = self.present_primary()?;
         let places = self.places();
-        let old = self.primary().with_context(|| format!("{name} has no primary"))?;
         mongod::step_down(places.get(old).context("a primary without a place")?)?;
-        let took_over = || self.primary().is_some_and(|new| new != old);
-        let replaced = wait_until(TAKE_OVER_LIMIT, took_over);
-        ensure!(replaced, "nobody took over in {name}; {}", self.last_words());
-        self.wait_until_ready()
+        let new = self.successor(old)?;
+        self.wait_until_ready()?;
+        Ok((old, new))
+    }
+
+    fn present_primary(&self) -> Result<usize> {
+        self.primary().with_context(|| format!("{} has no primary", self.service.name()))
+    }
+
+    /// Waits until another server than `old` takes the writes.
+    fn successor(&self, old: usize) -> Result<usize> {
+        let mut new = None;
+        wait_until(TAKE_OVER_LIMIT, || {
+            new = self.primary().filter(|primary| *primary != old);
+            new.is_some()
+        });
+        new.with_context(|| {
+            format!("nobody took over in {}; {}", self.service.name(), self.last_words())
+        })
     }
 
     /// SIGSTOP to every server and its children: connections stay, nothing answers.

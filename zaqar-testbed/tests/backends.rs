@@ -74,19 +74,15 @@ fn lives(service: Service) -> Ended {
 
 fn is_taken_over(service: Service) -> Ended {
     let mut backend = Backend::start(service, Options::new())?;
-    let before = backend.primary();
-    backend.fail_over()?;
-    let after = backend.primary();
-    expect(before.is_some() && after.is_some() && before != after, "nobody took over")?;
+    let (old, new) = backend.fail_over()?;
+    expect(old != new, "nobody took over")?;
     backend.stop().map_err(Failed::from)
 }
 
 fn hands_over(service: Service) -> Ended {
     let backend = Backend::start(service, Options::new())?;
-    let before = backend.primary();
-    backend.step_down()?;
-    let after = backend.primary();
-    expect(before.is_some() && after.is_some() && before != after, "nobody took over")?;
+    let (old, new) = backend.step_down()?;
+    expect(old != new, "nobody took over")?;
     backend.stop().map_err(Failed::from)
 }
 

@@ -227,11 +227,11 @@ macro_rules! backend_control {
             }
 
             async fn fail_over(&self) -> ::anyhow::Result<()> {
-                self.with($testbed::Backend::fail_over).await
+                self.with(|backend| backend.fail_over().map(|_| ())).await
             }
 
             async fn hand_over(&self) -> ::anyhow::Result<()> {
-                self.with(|backend| backend.step_down()).await
+                self.with(|backend| backend.step_down().map(|_| ())).await
             }
 
             async fn fill_disk(&self) -> ::anyhow::Result<()> {
