@@ -60,6 +60,7 @@ const LOCK_FREE: &str = concat!(
 impl Task for Lease {
     type Output = Vec<Delivery>;
     const OPERATION: &'static str = "delivery_lease";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Vec<Delivery>, Failure> {
         let bind =

@@ -56,6 +56,7 @@ struct RemoveRetired {
 impl Task for RemoveRetired {
     type Output = u64;
     const OPERATION: &'static str = "gc";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let select = sql(RETIRED).bind(latest(step, self.margin)).bind(self.rows_max);
@@ -85,6 +86,7 @@ struct RemoveEnded {
 impl Task for RemoveEnded {
     type Output = u64;
     const OPERATION: &'static str = "gc";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let delete = sql(self.statement).bind(latest(step, self.margin)).bind(self.rows_max);
@@ -102,6 +104,7 @@ struct Reclaim {
 impl Task for Reclaim {
     type Output = u64;
     const OPERATION: &'static str = "gc";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let select = sql("SELECT number, state, purged FROM heads FORCE INDEX (heads_to_reclaim) \

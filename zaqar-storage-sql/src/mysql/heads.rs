@@ -11,6 +11,7 @@ use crate::error::{Failure, damaged};
 use crate::layout::{CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone};
 
 use super::driver::MyData;
+use super::durable::LEAP;
 use super::error::failed_without_effect;
 use super::row::SqlRow;
 use super::server::Server;
@@ -85,21 +86,26 @@ pub(crate) fn check_state_row<'r>(
 macro_rules! select_head {
     ($lock:literal) => {
         concat!(
-            "SELECT number, state, epoch, next, subscribed FROM heads \
+            "SELECT number, state, epoch, next, subscribed, run <=> @zrun FROM heads \
              WHERE incarnation = $1 AND project = $2 AND kind = $3 AND name = $4",
             $lock
         )
     };
 }
 
-fn read(row: &SqlRow) -> Result<Head, sqlx::Error> {
-    Ok(Head {
+/// Reads a head; and whether it was changed under this run of the server. If it was not, its next
+/// position is beyond whatever the run before may have shown (see [`super::durable`]).
+fn read(row: &SqlRow) -> Result<(Head, bool), sqlx::Error> {
+    let same_run: bool = row.try_get(5)?;
+    let next: i64 = row.try_get(3)?;
+    let head = Head {
         number: row.try_get(0)?,
         state: row.try_get(1)?,
         epoch: row.try_get(2)?,
-        next: row.try_get(3)?,
+        next: if same_run { next } else { next.saturating_add(LEAP) },
         subscribed: row.try_get(4)?,
-    })
+    };
+    Ok((head, same_run))
 }
 
 impl Step<'_> {
@@ -115,7 +121,12 @@ impl Step<'_> {
         let select = bind_queue(sql(select_head!(" FOR UPDATE")), queue);
         let row = self.row(select).await?.ok_or_else(|| gone(queue))?;
         self.refresh_now();
-        Ok(read(&row)?)
+        let (head, same_run) = read(&row)?;
+        if !same_run {
+            let leap = sql("UPDATE heads SET next = $2, run = @zrun WHERE number = $1");
+            self.later(leap.bind(head.number).bind(head.next))?;
+        }
+        Ok(head)
     }
 }
 
@@ -136,8 +147,8 @@ impl Task for OpenHead {
             let head = step.head_any(queue).await?;
             return if head.state == OPEN { Ok(()) } else { Err(gone(queue).into()) };
         }
-        let insert =
-            sql("INSERT INTO heads (incarnation, project, kind, name) VALUES ($1, $2, $3, $4)");
+        let insert = sql("INSERT INTO heads (incarnation, project, kind, name, run) \
+             VALUES ($1, $2, $3, $4, @zrun)");
         step.later(bind_queue(insert, queue))?;
         let number = step.row(sql("SELECT CAST(LAST_INSERT_ID() AS SIGNED)")).await?;
         let number: i64 = number.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
@@ -225,7 +236,7 @@ impl QueueHeadController for MyData {
             let select = bind_queue(sql(select_head!("")), &queue);
             let rows = server.read(OPERATION, select).await?;
             let row = rows.first().ok_or_else(|| gone(&queue))?;
-            let head = read(row).map_err(|error| failed_without_effect(OPERATION, error))?;
+            let (head, _) = read(row).map_err(|error| failed_without_effect(OPERATION, error))?;
             head.check_open(&queue, false)?;
             Ok(public_head(&head))
         };

@@ -15,7 +15,10 @@ use super::sql::{Script, Sql, sql};
 use super::step::run;
 
 /// Every version of the schema and how to get there from the one before.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/mysql/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/mysql/0001_initial.sql")),
+    (2, include_str!("../../migrations/mysql/0002_durable_before_seen.sql")),
+];
 
 /// Serialises the migrations of a database; the name is the server's, so it holds the database's.
 const LOCK: &str = "SELECT GET_LOCK(CONCAT('zaqar.', MD5(DATABASE())), 60)";

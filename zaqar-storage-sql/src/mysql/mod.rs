@@ -6,13 +6,14 @@
 //! ```
 //!
 //! [`tables`] draws the data and the locks; [`server`] is the way in; [`sql`] says why statements
-//! are texts, several to a round trip; [`posts`], [`takes`] and [`removals`] are the hot operations;
+//! are texts, several to a round trip; [`durable`] what is seen before it is on the disk; [`posts`], [`takes`] and [`removals`] are the hot operations;
 //! everything that needs to look between its statements is a [`task::Task`] in a transaction.
 
 mod claims;
 mod config;
 mod deliveries;
 mod driver;
+mod durable;
 mod error;
 mod gc;
 mod heads;

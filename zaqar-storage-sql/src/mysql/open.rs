@@ -13,6 +13,7 @@ use crate::{OpenOptions, SqlDrivers};
 
 use super::config::MySqlConfig;
 use super::driver::{MyData, Store};
+use super::durable;
 use super::error::open_failed;
 use super::health::Watch;
 use super::memory::Memory;
@@ -31,6 +32,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     let (mut connection, packet_max) = dial.first(&config.database).await?;
     refuse_read_only(&mut connection).await?;
     migrate(&mut connection).await?;
+    durable::mark(&mut connection).await.map_err(open_failed)?;
     // An older copy of the store shows a lower count of openings than this handle has seen.
     let count = sql("UPDATE store SET epoch = epoch + 1");
     script(&mut connection, vec![count]).await?;

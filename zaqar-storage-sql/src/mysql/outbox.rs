@@ -97,6 +97,7 @@ pub(crate) struct TrimAll {
 impl Task for TrimAll {
     type Output = u64;
     const OPERATION: &'static str = "gc";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let select = sql(concat!("SELECT q.queue FROM ", queues_with_entries!()));

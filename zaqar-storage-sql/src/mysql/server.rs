@@ -15,6 +15,7 @@ use crate::error::Failure;
 pub(crate) use crate::work::WORK_MAX;
 use crate::work::{bounded, not_sent};
 
+use super::durable;
 use super::error::{
     Broken, failed, failed_without_effect, is_about_the_server, is_passing, keeps_the_session,
 };
@@ -129,7 +130,7 @@ impl Server {
         let mut held = self.connections.take().await.map_err(Failed::Inside)?;
         let mut step = Step::new(held.connection(), &self.clock);
         match task.run(&mut step).await {
-            Ok(output) => match step.commit().await {
+            Ok(output) => match step.commit(T::FENCED).await {
                 Ok(()) => {
                     held.give_back();
                     Ok(output)
@@ -192,7 +193,7 @@ impl Server {
     }
 
     /// Runs statements as one transaction, in one round trip. The answers are those of
-    /// `statements`.
+    /// `statements`. If they changed nothing, whatever others changed before is on the disk.
     pub(crate) async fn write(
         &self,
         operation: &'static str,
@@ -205,9 +206,19 @@ impl Server {
             match self.once(Ok(script.clone())).await {
                 Err(error) if is_passing(&error) && attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(failed(operation, error)),
-                Ok(answers) => return Ok(answers.without_first(1)),
+                Ok(answers) => {
+                    if !answers.any_affected() {
+                        self.pass_fence().await.map_err(|error| failed(operation, error))?;
+                    }
+                    return Ok(answers.without_first(1));
+                }
             }
         }
+    }
+
+    /// Returns when everything that was visible before is on the disk (see [`super::durable`]).
+    pub(crate) async fn pass_fence(&self) -> Result<(), sqlx::Error> {
+        self.once(Script::of([durable::fence()])).await.map(drop)
     }
 
     async fn once(&self, script: Result<Script, sqlx::Error>) -> Result<Answers, sqlx::Error> {
@@ -241,7 +252,8 @@ impl Server {
         }
     }
 
-    /// The local number of a queue, if it has a head. Numbers never change.
+    /// The local number of a queue, if it has a head. Numbers never change; one is remembered once
+    /// it is durable, for a server that lost it would give it to another queue.
     pub(crate) async fn find_number(&self, queue: &QueueRef) -> Result<Option<i64>, sqlx::Error> {
         if let Some(number) = self.memory.number(queue) {
             return Ok(Some(number));
@@ -249,6 +261,7 @@ impl Server {
         let answers = self.once(Script::of([super::heads::select_number(queue)])).await?;
         let Some(row) = answers.rows(0).first() else { return Ok(None) };
         let number = row.try_get(0)?;
+        self.pass_fence().await?;
         self.memory.keep_number(queue, number);
         Ok(Some(number))
     }

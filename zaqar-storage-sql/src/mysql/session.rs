@@ -15,6 +15,7 @@ use zaqar_core::OpenError;
 
 use crate::connections::Dial;
 
+use super::durable;
 use super::error::{is_unknown_database, open_failed};
 use super::row::SqlRow;
 use super::sql::{Script, sql};
@@ -114,7 +115,8 @@ impl Said {
 }
 
 impl MyDial {
-    /// Opens a session, and says how many bytes a statement of it may carry.
+    /// Opens a session, and says how many bytes a statement of it may carry. Before the first
+    /// operation it must be [marked](durable::mark), which needs the tables.
     pub(crate) async fn open(&self) -> Result<(MySqlConnection, usize), sqlx::Error> {
         let mut connection = self.options.connect().await?;
         let script = Script::of(SET.iter().chain([&ASK]).map(|text| sql(text)))?;
@@ -165,7 +167,9 @@ impl Dial for MyDial {
     type Connection = MySqlConnection;
 
     async fn dial(&self) -> Result<MySqlConnection, sqlx::Error> {
-        self.open().await.map(|(connection, _)| connection)
+        let (mut connection, _) = self.open().await?;
+        durable::mark(&mut connection).await?;
+        Ok(connection)
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn look() -> Vec<Sql> {
                'version', 'max_allowed_packet')"),
         sql("SELECT t.table_name, t.engine FROM information_schema.tables AS t \
              WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' \
-               AND (t.engine IS NULL OR t.engine <> 'InnoDB')"),
+               AND (t.engine IS NULL OR t.engine <> 'InnoDB') AND t.table_name <> 'runs'"),
         sql("SELECT t.table_name, t.column_name FROM information_schema.columns AS t \
              WHERE t.table_schema = DATABASE() AND t.collation_name IS NOT NULL"),
         sql("SELECT s.store_id, s.epoch FROM store AS s"),

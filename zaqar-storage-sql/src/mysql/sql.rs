@@ -39,6 +39,11 @@ impl Sql {
         self
     }
 
+    /// Whether it changes rows: `SELECT .. INTO` counts what it assigns as changed.
+    fn changes(&self) -> bool {
+        !["SELECT", "SET", "START", "COMMIT"].iter().any(|word| self.text.starts_with(word))
+    }
+
     /// Writes the statement with its values.
     fn write(&self, into: &mut String) -> Result<(), sqlx::Error> {
         let mut parts = self.text.split('$');
@@ -101,7 +106,8 @@ fn write_list<T>(values: &[T], write: impl Fn(&T, &mut String), into: &mut Strin
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
     text: String,
-    statements: usize,
+    /// For each statement, whether it changes rows.
+    changes: Vec<bool>,
 }
 
 impl Script {
@@ -121,36 +127,36 @@ impl Script {
 
     /// Adds a statement at the end.
     pub(crate) fn add(&mut self, statement: &Sql) -> Result<(), sqlx::Error> {
-        if self.statements > 0 {
+        if !self.is_empty() {
             self.text.push_str("; ");
         }
         statement.write(&mut self.text)?;
-        self.statements += 1;
+        self.changes.push(statement.changes());
         Ok(())
     }
 
     /// Adds the statements of another script at the end.
     pub(crate) fn append(&mut self, other: &Self) {
-        if self.statements > 0 && other.statements > 0 {
+        if !self.is_empty() && !other.is_empty() {
             self.text.push_str("; ");
         }
         self.text.push_str(&other.text);
-        self.statements += other.statements;
+        self.changes.extend_from_slice(&other.changes);
     }
 
     /// How many statements it has.
     pub(crate) fn len(&self) -> usize {
-        self.statements
+        self.changes.len()
     }
 
     /// Whether it has no statement.
     pub(crate) fn is_empty(&self) -> bool {
-        self.statements == 0
+        self.changes.is_empty()
     }
 
-    /// The text.
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    /// The text, and for each statement whether it changes rows.
+    pub(crate) fn into_parts(self) -> (String, Vec<bool>) {
+        (self.text, self.changes)
     }
 }
 
@@ -231,7 +237,7 @@ mod tests {
     use super::*;
 
     fn text(statements: Vec<Sql>) -> String {
-        Script::of(statements).unwrap().into_text()
+        Script::of(statements).unwrap().into_parts().0
     }
 
     #[test]

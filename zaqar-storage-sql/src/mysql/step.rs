@@ -8,6 +8,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Either, MySql};
 use zaqar_core::{Clock, Timestamp};
 
+use super::durable;
 use super::row::SqlRow;
 use super::sql::{Script, Sql, sql};
 
@@ -19,7 +20,7 @@ pub(crate) type Prepared<'q> = Query<'q, MySql, MySqlArguments>;
 pub(crate) struct Answer {
     /// Its rows.
     pub(crate) rows: Vec<SqlRow>,
-    /// How many rows it changed, or met and left as they were.
+    /// How many rows it changed, or met and left as they were; 0 if it only reads.
     pub(crate) affected: u64,
 }
 
@@ -36,6 +37,11 @@ impl Answers {
     /// How many rows that statement changed.
     pub(crate) fn affected(&self, place: usize) -> u64 {
         self.0.get(place).map_or(0, |answer| answer.affected)
+    }
+
+    /// Whether any statement changed a row.
+    pub(crate) fn any_affected(&self) -> bool {
+        self.0.iter().any(|answer| answer.affected > 0)
     }
 
     /// The rows of the last statement.
@@ -70,7 +76,9 @@ pub(crate) async fn run(
     script: Script,
 ) -> Result<Answers, sqlx::Error> {
     let mut answers = Vec::with_capacity(script.len());
-    let text: Arc<str> = script.into_text().into();
+    let (text, changes) = script.into_parts();
+    let text: Arc<str> = text.into();
+    let mut changes = changes.into_iter();
     let mut rows = Vec::new();
     // All values in the text are digits or hexadecimal, see `sql`.
     let mut stream = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(connection);
@@ -79,7 +87,9 @@ pub(crate) async fn run(
             Either::Right(row) => rows.push(SqlRow::from(row)),
             Either::Left(done) => {
                 let rows = std::mem::take(&mut rows);
-                answers.push(Answer { rows, affected: done.rows_affected() });
+                let changes = changes.next().unwrap_or(false);
+                let affected = if changes { done.rows_affected() } else { 0 };
+                answers.push(Answer { rows, affected });
             }
         }
     }
@@ -93,6 +103,8 @@ pub(crate) struct Step<'c> {
     begun: bool,
     /// Nothing of it is to be kept.
     abandoned: bool,
+    /// Whether a statement changed a row, as far as the answers tell.
+    changed: bool,
     /// What is left for the round trip of the commit.
     tail: Script,
     /// The moment of the step. Read again once it holds the lock that decides (see
@@ -108,6 +120,7 @@ impl<'c> Step<'c> {
             clock,
             begun: false,
             abandoned: false,
+            changed: false,
             tail: Script::new(),
             now: clock.now(),
         }
@@ -129,7 +142,9 @@ impl<'c> Step<'c> {
         let before = whole.len();
         whole.append(&script);
         self.begun = true;
-        Ok(run(self.connection, whole).await?.without_first(before))
+        let answers = run(self.connection, whole).await?;
+        self.changed |= answers.any_affected();
+        Ok(answers.without_first(before))
     }
 
     /// Runs a statement and returns all its rows.
@@ -155,7 +170,9 @@ impl<'c> Step<'c> {
         if !self.begun || !self.tail.is_empty() {
             self.script(Script::new()).await?;
         }
-        statement.execute(&mut *self.connection).await.map(drop)
+        let done = statement.execute(&mut *self.connection).await?;
+        self.changed |= done.rows_affected() > 0;
+        Ok(())
     }
 
     /// Leaves a statement whose answer nobody looks at for the round trip of the next ones, or of
@@ -169,8 +186,9 @@ impl<'c> Step<'c> {
         self.abandoned = true;
     }
 
-    /// Commits, with what was left for later.
-    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+    /// Commits, with what was left for later. If nothing was changed and it is `fenced`, what
+    /// others changed before is on the disk when this returns (see [`super::durable`]).
+    pub(super) async fn commit(self, fenced: bool) -> Result<(), sqlx::Error> {
         let mut script = Script::new();
         if self.abandoned {
             if self.begun {
@@ -186,6 +204,9 @@ impl<'c> Step<'c> {
             script.add(&sql("START TRANSACTION"))?;
         }
         script.append(&self.tail);
+        if fenced && self.tail.is_empty() && !self.changed {
+            script.add(&durable::fence())?;
+        }
         script.add(&sql("COMMIT"))?;
         run(self.connection, script).await.map(drop)
     }

@@ -302,6 +302,7 @@ pub(crate) struct CollectEnded {
 impl Task for CollectEnded {
     type Output = u64;
     const OPERATION: &'static str = "gc";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let latest = step.now.as_millis().saturating_sub(self.margin.as_millis());

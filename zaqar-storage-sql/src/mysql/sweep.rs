@@ -66,6 +66,7 @@ struct Settle {
 impl Task for Settle {
     type Output = u64;
     const OPERATION: &'static str = OPERATION;
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
         let bind =

@@ -4,6 +4,7 @@
 //! heads     number   local, dense, never reused; the high bits of every row id of the queue
 //!           incarnation → number;  next, purged: positions;  state: 0 open, 1 moved, 2 closed, 3 reclaimed
 //!           reclaim  1: `gc` has work here
+//!           run      of the server in which it was last posted to (see `durable`)
 //! messages  id = number << 35 | position
 //!           queue    its number · 0 once retired
 //!           avail    0 claimable · >0 claimed or delayed until then · -1 retired · -2 parked
@@ -11,6 +12,8 @@
 //!           claim    the claim that holds it until `avail` · zeros: nobody, or delayed
 //! releases  queue, count      counts what became claimable at a low position (see `memory`)
 //! store     who the store is, and how often it was opened
+//! runs      the number of this run of the server, in memory
+//! fences    changed by what changes nothing else, for the flush
 //! ```
 //!
 //! InnoDB keeps a row in its primary key and changes it in place, logging what changed: a claim

@@ -26,6 +26,7 @@ use zaqar_core::{
 use crate::error::Failure;
 use crate::layout::{STEP_ROWS_MAX, count_of, length_code, row_id, ttl_code};
 
+use super::error::failed;
 use super::heads::check_state_row;
 use super::memory::Floor;
 use super::row::SqlRow;
@@ -350,6 +351,8 @@ pub(crate) async fn claim(
     if took.known {
         let number = server.number(CLAIM_OPERATION, queue).await?;
         let messages = super::claims::held(server, queue, number, id).await?;
+        // Another run made it, and may not have flushed it yet.
+        server.pass_fence().await.map_err(|error| failed(CLAIM_OPERATION, error))?;
         return Ok(Claimed { messages, parked: 0 });
     }
     Ok(Claimed { messages: took.messages, parked: took.parked })

@@ -14,6 +14,9 @@ pub(crate) trait Task: Send + 'static {
     type Output: Send + 'static;
     /// Its name in errors.
     const OPERATION: &'static str;
+    /// Whether an answer for which nothing was changed rests on what others changed, which must be
+    /// durable then (see [`super::durable`]). Housekeeping that finds nothing to do says nothing.
+    const FENCED: bool = true;
 
     /// Does the work. Called once for each attempt; an attempt whose transaction was rolled back
     /// left nothing.

@@ -46,6 +46,7 @@ const SELECT_LEASED: &str = "SELECT h.incarnation, h.project, h.kind, h.name, t.
 impl Task for LeaseTransfers {
     type Output = Vec<Transfer>;
     const OPERATION: &'static str = "transfer_lease";
+    const FENCED: bool = false;
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Vec<Transfer>, Failure> {
         let number = match &self.queue {
