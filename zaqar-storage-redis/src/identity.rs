@@ -109,6 +109,8 @@ impl Store {
 
     /// Whether the store lost data, in a sentence for the operator; changes nothing.
     pub(crate) async fn check_identity(&self) -> Result<Option<String>> {
+        // As of before the record is read: what is handed out meanwhile is not in it yet.
+        let seen = self.identity().latest;
         let found = self.record().await?;
         let planes = [(Plane::Data, found.data), (Plane::Control, found.control)];
         for (plane, buckets) in planes {
@@ -119,7 +121,7 @@ impl Store {
             }
         }
         let mut identity = self.identity();
-        if found.name != identity.name || found.lost || found.latest < identity.latest {
+        if found.name != identity.name || found.lost || found.latest < seen {
             identity.lost = true;
         }
         identity.latest = identity.latest.max(found.latest);

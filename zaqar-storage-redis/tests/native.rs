@@ -399,3 +399,24 @@ async fn a_server_without_tls_is_refused_where_tls_is_asked_for() -> anyhow::Res
     assert!(matches!(refused, Err(OpenError::Backend { .. })), "{refused:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_store_that_grows_while_it_is_examined_has_not_lost_anything() -> anyhow::Result<()> {
+    let backend = server(&[])?;
+    let drivers = open(&backend.uri()).await?;
+    let growing = async {
+        for number in 0..200 {
+            queue(&drivers, &format!("q{number}")).await?;
+        }
+        anyhow::Ok(())
+    };
+    let examining = async {
+        for _ in 0..50 {
+            let health = drivers.data.health().await?;
+            assert!(health.safe, "{:?}", health.warnings);
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(growing, examining)?;
+    Ok(())
+}
