@@ -138,6 +138,9 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
     let notifier = notifications::start(&engine, &config, sockets.owner(), sockets.channel())?;
     let confirmations = notifications::confirmations(&notifier, &config);
+    if let Some(confirmations) = &confirmations {
+        sockets.confirm_by(Arc::clone(confirmations));
+    }
     let mut router = rest::router(engine.clone(), settings, confirmations);
     if config.websocket.on_api_port {
         router = router.merge(sockets.path(api.address));

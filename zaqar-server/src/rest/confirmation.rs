@@ -2,9 +2,11 @@
 
 use std::fmt::Debug;
 
-use zaqar_core::{QueueKey, Subscription};
+use http::Method;
+use zaqar_core::{QueueKey, Subscription, Timestamp};
 
-use crate::signed_url::Grant;
+use super::subscriptions::path;
+use crate::signed_url::{Expiry, Grant, UrlSigner};
 
 /// What a subscriber is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,28 @@ pub struct ConfirmationRequest {
     pub grant: Grant,
     /// The signature of that.
     pub signature: String,
+}
+
+impl ConfirmationRequest {
+    /// With leave to answer until `end`; `None` if there is no secret to sign that with.
+    pub(crate) fn sign(
+        kind: ConfirmationKind,
+        queue: &QueueKey,
+        subscription: &Subscription,
+        end: Timestamp,
+        signer: &UrlSigner,
+    ) -> Option<Self> {
+        let path = format!("{}/confirm", path(queue, subscription.id));
+        let methods = vec![Method::PUT.to_string()];
+        let grant = Grant::new(vec![path], methods, queue.project.as_str(), Expiry::at(end));
+        let Some(signature) = signer.sign(&grant) else {
+            // The configuration is refused at start if it demands confirmation and has no secret.
+            tracing::error!("a subscriber is not asked to confirm: there is no secret to sign");
+            return None;
+        };
+        let (queue, subscription) = (queue.clone(), subscription.clone());
+        Some(Self { kind, queue, subscription, grant, signature })
+    }
 }
 
 /// Whoever carries such messages to subscribers.

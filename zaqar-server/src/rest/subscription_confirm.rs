@@ -1,6 +1,6 @@
 //! Confirming subscriptions, and asking subscribers to.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::Value;
 use zaqar_core::{QueueKey, Subscription, Ttl};
 
@@ -10,7 +10,6 @@ use super::errors::{Failure, Operation};
 use super::payload::Payload;
 use super::routes::Call;
 use super::subscriptions::{object, path, subscription_id};
-use crate::signed_url::{Expiry, Grant};
 
 /// `PUT …/subscriptions/{id}/confirm`
 pub(crate) async fn confirm(call: &Call<'_>, key: &QueueKey, payload: &mut Payload) -> Outcome {
@@ -61,19 +60,9 @@ fn send(
     kind: ConfirmationKind,
 ) {
     let Some(confirmations) = &call.app.confirmations else { return };
-    let path = format!("{}/confirm", path(key, subscription.id));
-    let expiry = Expiry::at(call.engine().clock().now().after(life));
-    let methods = vec![Method::PUT.to_string()];
-    let grant = Grant::new(vec![path], methods, key.project.as_str(), expiry);
-    match call.config().url_signer.sign(&grant) {
-        Some(signature) => confirmations.send(ConfirmationRequest {
-            kind,
-            queue: key.clone(),
-            subscription: subscription.clone(),
-            grant,
-            signature,
-        }),
-        // The configuration is refused at start if it demands confirmation and has no secret.
-        None => tracing::error!("a subscriber is not asked to confirm: there is no secret to sign"),
+    let end = call.engine().clock().now().after(life);
+    let signer = &call.config().url_signer;
+    if let Some(request) = ConfirmationRequest::sign(kind, key, subscription, end, signer) {
+        confirmations.send(request);
     }
 }

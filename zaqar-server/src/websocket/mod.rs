@@ -23,7 +23,7 @@ mod signed;
 mod sockets;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -40,6 +40,7 @@ use zaqar_notify::Channel;
 
 pub use config::WebSocketConfig;
 
+use crate::rest::Confirmations;
 use sockets::Sockets;
 
 /// Where the REST listener lets WebSocket clients in.
@@ -62,6 +63,8 @@ struct Shared {
     /// The name of this process, under which its connections subscribe.
     owner: String,
     sockets: Arc<Sockets>,
+    /// There if subscribers have to confirm.
+    confirmations: OnceLock<Arc<dyn Confirmations>>,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -98,6 +101,7 @@ impl WebSockets {
             config,
             owner: Uuid::new_v4().simple().to_string(),
             sockets: Arc::default(),
+            confirmations: OnceLock::new(),
             places: Arc::new(Semaphore::new(places)),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -117,6 +121,13 @@ impl WebSockets {
     #[must_use]
     pub fn channel(&self) -> Arc<dyn Channel> {
         Arc::clone(&self.shared.sockets) as _
+    }
+
+    /// Says what carries messages to subscribers that have to confirm, for the first time that it is
+    /// called; until then none is asked. The notifier carries them, which in turn needs this
+    /// service, so it cannot be had at the start.
+    pub fn confirm_by(&self, confirmations: Arc<dyn Confirmations>) {
+        self.shared.confirmations.get_or_init(|| confirmations);
     }
 
     /// The service on a port of its own, under every path.

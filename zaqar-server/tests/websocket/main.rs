@@ -1,8 +1,13 @@
 //! The WebSocket transport over the reference driver and over SQLite, in JSON and in MessagePack:
-//! what clients rely on, exchange by exchange.
+//! what clients rely on, exchange by exchange; and whole servers, two on one store of each kind.
 
 #[cfg(test)]
 mod client;
+#[cfg(test)]
+mod heads;
+#[cfg(test)]
+#[path = "../support/client.rs"]
+mod rest;
 #[cfg(test)]
 mod world;
 
@@ -23,4 +28,8 @@ mod queues;
 #[cfg(test)]
 mod signed;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod subscriptions;
+#[cfg(test)]
+mod two_heads;

@@ -1,9 +1,16 @@
 //! Subscriptions over WebSocket: of addresses, and of the connection itself.
 
-use serde_json::json;
+use std::sync::{Arc, Mutex};
 
-use crate::client::{Client, members};
-use crate::world::{World, everywhere, key};
+use serde_json::json;
+use zaqar_core::SubscriptionId;
+use zaqar_engine::EngineConfig;
+use zaqar_server::rest::{ConfirmationKind, ConfirmationRequest, Confirmations};
+use zaqar_server::signed_url::UrlSigner;
+use zaqar_server::websocket::WebSocketConfig;
+
+use crate::client::{Client, PROJECT, members};
+use crate::world::{Store, World, everywhere, key};
 
 #[tokio::test]
 async fn an_address_is_subscribed_shown_listed_and_removed() {
@@ -164,4 +171,53 @@ async fn a_server_that_stops_ends_the_subscriptions_of_its_connections() {
         let said = client.read_to_close().await.unwrap();
         assert_eq!(u16::from(said.code), 1001);
     }
+}
+
+/// Keeps what subscribers are to be told.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<ConfirmationRequest>>);
+
+impl Confirmations for Asked {
+    fn send(&self, request: ConfirmationRequest) {
+        self.0.lock().unwrap().push(request);
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_asked_to_confirm_and_the_connection_itself_is_not() {
+    let mut config = WebSocketConfig::default();
+    config.url_signer = UrlSigner::new(["secret"]);
+    let mut engine = EngineConfig::default();
+    engine.subscribers.require_confirmation = true;
+    let world = World::with(Store::Reference, config, engine).await;
+    let asked = Arc::new(Asked::default());
+    world.sockets.confirm_by(Arc::<Asked>::clone(&asked));
+    let mut client = world.client().await;
+
+    let own = client.call("subscription_create", json!({"queue_name": "q"})).await.expect(201);
+    assert!(asked.0.lock().unwrap().is_empty());
+    let own = own["subscription_id"].as_str().unwrap().parse().unwrap();
+    assert!(world.engine.subscription_get(&key("q"), own).await.unwrap().is_active());
+
+    let hook = json!({"queue_name": "q", "subscriber": "http://a.example/", "ttl": 600});
+    let made = client.call("subscription_create", hook.clone()).await.expect(201);
+    let id: SubscriptionId = made["subscription_id"].as_str().unwrap().parse().unwrap();
+    // Who has not confirmed and asks again is asked again.
+    client.call("subscription_create", hook.clone()).await.expect(201);
+    let requests = std::mem::take(&mut *asked.0.lock().unwrap());
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        assert_eq!(request.kind, ConfirmationKind::Subscribe);
+        assert_eq!((request.subscription.id, &request.queue), (id, &key("q")));
+        assert_eq!(
+            (request.grant.project(), request.grant.methods()),
+            (PROJECT, &["PUT".into()][..])
+        );
+        let path = format!("/v2/queues/q/subscriptions/{id}/confirm");
+        assert_eq!(request.grant.paths(), [path]);
+        assert!(!request.signature.is_empty());
+    }
+    world.engine.subscription_confirm(&key("q"), id, true).await.unwrap();
+    client.call("subscription_create", hook).await.expect(409);
+    assert!(asked.0.lock().unwrap().is_empty());
 }

@@ -10,6 +10,7 @@ use zaqar_core::{
 use super::{Call, Outcome};
 use crate::rest::json::write::{push, push_string, to_text};
 use crate::rest::subscriptions::show;
+use crate::rest::{ConfirmationKind, ConfirmationRequest};
 use crate::websocket::envelope::Reply;
 use crate::websocket::refusal::{Doing, Refusal};
 
@@ -62,16 +63,34 @@ pub(super) async fn create(call: &Call<'_>) -> Outcome {
     Ok(Reply::json(201, out))
 }
 
-/// Who subscribes again before having confirmed is not refused.
+/// Who subscribes again before having confirmed is asked again.
 async fn by_address(
     call: &Call<'_>,
     key: &QueueKey,
     new: NewSubscription,
 ) -> Result<Subscription, Refusal> {
+    let life = new.ttl;
     let made = call.engine().subscription_create(key, new).await;
-    match made.map_err(|e| failed(e, key))? {
-        Created::Existing(known) if known.confirmed => Err(duplicate(key)),
-        Created::Existing(subscription) | Created::New(subscription) => Ok(subscription),
+    let subscription = match made.map_err(|e| failed(e, key))? {
+        Created::Existing(known) if known.confirmed => return Err(duplicate(key)),
+        Created::Existing(subscription) | Created::New(subscription) => subscription,
+    };
+    ask_to_confirm(call, key, &subscription, life);
+    Ok(subscription)
+}
+
+/// Asks a subscriber to confirm, if it gets nothing before it does; the leave to answer lasts for
+/// `life`.
+fn ask_to_confirm(call: &Call<'_>, key: &QueueKey, subscription: &Subscription, life: Ttl) {
+    let Some(confirmations) = call.shared.confirmations.get() else { return };
+    if subscription.is_active() {
+        return;
+    }
+    let end = call.engine().clock().now().after(life);
+    let signer = &call.shared.config.url_signer;
+    let kind = ConfirmationKind::Subscribe;
+    if let Some(request) = ConfirmationRequest::sign(kind, key, subscription, end, signer) {
+        confirmations.send(request);
     }
 }
 

@@ -1,0 +1,55 @@
+//! A client that does not read: what it has not taken waits in the store.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::net::TcpSocket;
+use zaqar_core::DisciplinedClock;
+use zaqar_engine::{StoreOptions, registry};
+
+use crate::client::{Format, soon};
+use crate::heads::{Head, Way, file_uri, fresh_queue};
+
+const MESSAGES: u64 = 60;
+const BYTES: usize = 250_000;
+/// As much as the buffers of two sockets hold, and a tenth of it more: Linux gives a socket that
+/// sends 4 MiB at most unless told otherwise, and the receiver here asks for little.
+const BUFFERED: u64 = 20;
+
+#[tokio::test]
+async fn what_a_client_does_not_take_waits_in_the_outbox_and_comes_when_it_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = Head::start(&file_uri(&folder)).await;
+    let clock = Arc::new(DisciplinedClock::from_system());
+    // The store as another process sees it.
+    let outside = registry::open(&file_uri(&folder), &StoreOptions::new(clock)).await.unwrap();
+    let waiting = async || soon(outside.data.outbox().outbox_backlog()).await.unwrap().entries;
+
+    let queue = fresh_queue();
+    let subscribe = json!({"queue_name": queue, "ttl": 3_600});
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut slow = head.socket_over(socket, Format::Json).await;
+    slow.call("subscription_create", subscribe.clone()).await.expect(201);
+    let mut quick = head.socket(Way::OwnPort, Format::Json).await;
+    quick.call("subscription_create", subscribe).await.expect(201);
+
+    let text = "x".repeat(BYTES);
+    let mut rest = head.rest().await;
+    for number in 0..MESSAGES {
+        rest.post(&queue, [json!({"n": number, "text": text})]).await;
+        // Nobody waits for the one that does not read.
+        assert_eq!(quick.receive().await.1["body"]["n"], number);
+    }
+    assert!(waiting().await >= MESSAGES - BUFFERED, "{} wait", waiting().await);
+    for number in 0..MESSAGES {
+        assert_eq!(slow.receive().await.1["body"]["n"], number);
+    }
+    // What was taken is kept no longer.
+    while waiting().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    slow.close().await;
+    quick.close().await;
+    head.stop().await;
+}
