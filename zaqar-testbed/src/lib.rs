@@ -34,6 +34,6 @@ pub use disk::Disk;
 pub use install::{install, is_installed};
 pub use procfs::Identity;
 pub use proxy::{Cut, Fired, Proxy};
-pub use service::{Service, services_folder, uri, uri_unless_absent};
+pub use service::{Service, installed_unless_absent, services_folder, uri, uri_unless_absent};
 pub use shared::{Shared, Status};
 pub use state::{Entry, Member, State};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
+use crate::install::is_installed;
 use crate::state::State;
 
 /// Written by cargo into every build folder.
@@ -106,6 +107,21 @@ pub fn uri_unless_absent(service: Service) -> Result<Option<String>> {
         eprintln!("left out: no server {} is known", service.name());
     }
     Ok(found)
+}
+
+/// Whether the service's programs are there, for a test that starts one of its own: `false` leaves
+/// the test out, and says so.
+///
+/// # Errors
+/// They are not, though `ZAQAR_CONFORMANCE_REQUIRE` names the service.
+pub fn installed_unless_absent(service: Service) -> Result<bool> {
+    let installed = is_installed(service);
+    if !installed {
+        let required = env::var("ZAQAR_CONFORMANCE_REQUIRE").unwrap_or_default();
+        judge_absence(service, &required)?;
+        eprintln!("left out: the programs of {} are not installed", service.name());
+    }
+    Ok(installed)
 }
 
 fn judge_absence(service: Service, required: &str) -> Result<()> {
