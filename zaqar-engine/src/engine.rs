@@ -10,6 +10,7 @@ use crate::config::EngineConfig;
 use crate::routing::Routes;
 use crate::stages::Stage;
 use crate::statistics::SharedStats;
+use crate::subscriber_check::SubscriberCheck;
 use crate::watch::Watch;
 
 /// The two planes that an engine works on.
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     routes: Routes,
     stats: SharedStats,
     tasks: TaskTracker,
+    pub(crate) subscriber_check: Option<Arc<dyn SubscriberCheck>>,
     pub(crate) posted: Arc<Notify>,
     pub(crate) watch: Watch,
 }
@@ -60,6 +62,7 @@ pub struct EngineBuilder {
     disciplined: Option<Arc<DisciplinedClock>>,
     config: EngineConfig,
     stages: Vec<Arc<dyn Stage>>,
+    subscriber_check: Option<Arc<dyn SubscriberCheck>>,
 }
 
 impl EngineBuilder {
@@ -81,6 +84,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Says who knows where subscribers may be. Without it they may be anywhere.
+    pub fn subscriber_check(mut self, check: Arc<dyn SubscriberCheck>) -> Self {
+        self.subscriber_check = Some(check);
+        self
+    }
+
     /// The engine.
     #[must_use]
     pub fn build(self) -> Engine {
@@ -96,6 +105,7 @@ impl EngineBuilder {
             routes: Routes::new(self.config.queue_cache_ttl),
             stats: SharedStats::new(),
             tasks: TaskTracker::new(),
+            subscriber_check: self.subscriber_check,
             posted: Arc::default(),
             watch: Watch::new(self.disciplined),
             config: self.config,
@@ -123,6 +133,7 @@ impl Engine {
             disciplined: None,
             config: EngineConfig::default(),
             stages: Vec::new(),
+            subscriber_check: None,
         }
     }
 

@@ -30,6 +30,7 @@ mod retry_policy;
 mod routing;
 pub mod stages;
 mod statistics;
+mod subscriber_check;
 mod subscriptions;
 mod watch;
 
@@ -43,4 +44,5 @@ pub use messages::{PostMessage, PostRequest, PostSizeMax};
 pub use patch::PatchOperation;
 pub use queues::{PurgeTargets, QueueView};
 pub use registry::StoreOptions;
-pub use stages::Stage;
+pub use stages::{FilterStage, MessageFilter, Stage};
+pub use subscriber_check::SubscriberCheck;

@@ -20,8 +20,8 @@ impl Engine {
     /// subscriber is a connection of the one who asks, which has an owner.
     ///
     /// # Errors
-    /// `Rejected` for an address of a type that is not served, a life out of range, or options that
-    /// are not the client's to set; `Attribute` for a retry policy that is not valid; the stores'.
+    /// `Rejected` for an address of a type that is not served or where nothing is delivered, a life
+    /// out of range, or options that are not the client's to set; `Attribute` for a retry policy that is not valid; the stores'.
     pub async fn subscription_create(
         &self,
         key: &QueueKey,
@@ -157,23 +157,11 @@ impl Engine {
         .map(Option::unwrap_or_default)
     }
 
-    /// Whether an address is of a type that is served here.
-    fn subscriber_check(&self, subscriber: &str) -> EngineResult<()> {
-        let types = &self.config().subscribers.types;
-        let scheme = subscriber.split_once(':').map(|(scheme, _)| scheme);
-        let is_served =
-            |scheme: &str| types.iter().any(|served| served.eq_ignore_ascii_case(scheme));
-        if let Some(scheme) = scheme.filter(|scheme| is_served(scheme)) {
-            return trust_check(scheme);
-        }
-        let quoted: Vec<String> = types.iter().map(|served| format!("'{served}'")).collect();
-        Err(EngineError::rejected(format!(
-            "The subscriber type of subscription must be supported in the list [{}].",
-            quoted.join(", ")
-        )))
-    }
-
-    fn subscription_ttl_check(&self, ttl: Ttl) -> EngineResult<()> {
+    /// Whether a subscription may live for so long.
+    ///
+    /// # Errors
+    /// `Rejected` if not.
+    pub fn subscription_ttl_check(&self, ttl: Ttl) -> EngineResult<()> {
         if ttl.as_secs() < TTL_S_MIN {
             return Err(EngineError::rejected(format!(
                 "The TTL for a subscription must be at least {TTL_S_MIN} seconds long."
@@ -188,15 +176,6 @@ impl Engine {
              23:59:59.999999.",
         ))
     }
-}
-
-/// A trust is given by a user, and nobody is authenticated.
-fn trust_check(scheme: &str) -> EngineResult<()> {
-    if scheme.to_ascii_lowercase().starts_with("trust+") {
-        let text = format!("A subscriber of type {scheme} needs an authenticated user.");
-        return Err(EngineError::rejected(text));
-    }
-    Ok(())
 }
 
 fn options_check(options: &JsonObject) -> EngineResult<()> {

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::banner::banner;
 use crate::config::{Config, ConfigError, Layers, document, import};
 use crate::serve::{self, Ended, StartError};
+use crate::stages::Stages;
 use crate::telemetry;
 
 /// Exit code when the command line, the configuration or the machine is not as it must be.
@@ -105,7 +106,13 @@ enum Refused {
 /// The program: parses the command line, does what it says, and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    main_with(&Stages::new())
+}
+
+/// The same for a program that has stages of its own.
+#[must_use]
+pub fn main_with(stages: &Stages) -> ExitCode {
+    match run(Cli::parse(), stages) {
         Ok(code) => code,
         // Whoever closed our output wanted no more of it.
         Err(Refused::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -118,18 +125,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode, Refused> {
+fn run(cli: Cli, stages: &Stages) -> Result<ExitCode, Refused> {
     match &cli.command {
-        None => serve(cli.load()?),
+        None => serve(cli.load(stages)?, stages),
         Some(Command::Config(command)) => {
             match command {
                 ConfigCommand::Sample => print(&document::sample())?,
                 ConfigCommand::Docs => print(&document::markdown())?,
                 ConfigCommand::Check => {
-                    cli.load()?;
+                    cli.load(stages)?;
                     print("the configuration is good\n")?;
                 }
-                ConfigCommand::Show => print(&document::show(&cli.load()?))?,
+                ConfigCommand::Show => print(&document::show(&cli.load(stages)?))?,
                 ConfigCommand::Import { file } => import_file(file)?,
             }
             Ok(ExitCode::SUCCESS)
@@ -139,8 +146,10 @@ fn run(cli: Cli) -> Result<ExitCode, Refused> {
 
 impl Cli {
     /// The configuration that flags, environment and file make over the defaults.
-    fn load(&self) -> Result<Config, Refused> {
-        self.layers(std::env::vars_os())?.load().map_err(Refused::from)
+    fn load(&self, stages: &Stages) -> Result<Config, Refused> {
+        let config = self.layers(std::env::vars_os())?.load()?;
+        stages.assemble(&config)?;
+        Ok(config)
     }
 
     fn layers(
@@ -194,7 +203,7 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
-fn serve(config: Config) -> Result<ExitCode, Refused> {
+fn serve(config: Config, stages: &Stages) -> Result<ExitCode, Refused> {
     telemetry::log::init(&config.log).map_err(Refused::Log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
@@ -203,7 +212,7 @@ fn serve(config: Config) -> Result<ExitCode, Refused> {
         .map_err(Refused::Runtime)?;
     runtime.block_on(async {
         let mut signals = Signals::listen().map_err(Refused::Runtime)?;
-        let server = serve::start(config).await?;
+        let server = serve::start_with(config, stages).await?;
         print(&banner(&server))?;
         let signal = signals.next().await;
         tracing::info!(signal, "stopping: finishing what was accepted");

@@ -9,6 +9,7 @@
 //! - [`rest`]: the REST transport; [`signed_url`]: what it signs
 //! - [`websocket`]: the WebSocket transport
 //! - [`serve`]: listeners, store, engine and router put together
+//! - [`stages`]: layers around the message store, a program's own ones too
 //! - [`telemetry`]: logs and metrics
 
 mod admin;
@@ -22,5 +23,7 @@ pub mod rest;
 pub mod serve;
 mod server;
 pub mod signed_url;
+mod socket_lease;
+pub mod stages;
 pub mod telemetry;
 pub mod websocket;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use zaqar_core::{JsonObject, QueueKey, Ttl};
-use zaqar_engine::Engine;
+use zaqar_engine::{Engine, SubscriberCheck};
 use zaqar_notify::mail::{Mail, MailConfig, MailTemplate, MailTexts, MailTransport, SmtpSecurity};
 use zaqar_notify::webhook::{
     AddressRules, HostLimits, Network, Ports, Webhook, WebhookConfig, WebhookSigner,
@@ -58,8 +58,7 @@ fn webhooks(config: &Config) -> Result<WebhookConfig, StartError> {
     let options = &config.notification;
     let signer = WebhookSigner::new(options.signing_secrets.expose())
         .map_err(|error| refused("notification.signing_secrets", error))?;
-    let addresses = addresses(options)
-        .map_err(|(option, reason)| StartError::Notification { option, reason })?;
+    let addresses = address_rules(config)?;
     Ok(WebhookConfig {
         connect_timeout: Duration::from_millis(options.connect_timeout_ms),
         request_timeout: Duration::from_millis(options.request_timeout_ms),
@@ -96,6 +95,25 @@ pub(crate) fn addresses(options: &Notification) -> Result<AddressRules, (&'stati
         ports => Ports::These(ports.iter().map(port).collect::<Result<_, _>>()?),
     };
     Ok(AddressRules { networks, ports })
+}
+
+fn address_rules(config: &Config) -> Result<AddressRules, StartError> {
+    addresses(&config.notification)
+        .map_err(|(option, reason)| StartError::Notification { option, reason })
+}
+
+/// Who refuses addresses where nothing is delivered when they are given.
+pub(crate) fn subscriber_check(config: &Config) -> Result<Arc<dyn SubscriberCheck>, StartError> {
+    Ok(Arc::new(Addresses(address_rules(config)?)))
+}
+
+#[derive(Debug)]
+struct Addresses(AddressRules);
+
+impl SubscriberCheck for Addresses {
+    fn check(&self, subscriber: &str) -> Result<(), String> {
+        self.0.check_subscriber(subscriber).map_err(|error| error.to_string())
+    }
 }
 
 fn mails(config: &Config) -> MailConfig {

@@ -9,12 +9,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zaqar_core::{Clock, DisciplinedClock, OpenError};
-use zaqar_engine::{Engine, Maintenance, StoreOptions, Stores, registry};
+use zaqar_engine::{Engine, EngineBuilder, Maintenance, StoreOptions, Stores, registry};
 use zaqar_notify::Notifier;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::server::listener::{self, Bound, Running};
 use crate::server::progress::NoteRoute;
+use crate::stages::Stages;
 use crate::telemetry::metrics;
 use crate::websocket::WebSockets;
 use crate::{admin, assemble, data_file, notifications, rest};
@@ -49,6 +50,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The stages are not as they must be.
+    #[error(transparent)]
+    Stages(#[from] ConfigError),
     /// A store cannot be opened.
     #[error("cannot open the store {location} (option {option}): {}", chain(.reason))]
     Store {
@@ -105,7 +109,16 @@ pub enum Ended {
 /// # Errors
 /// [`StartError`]; nothing is left running.
 pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+    start_with(config, &Stages::new()).await
+}
+
+/// The same for a program that has stages of its own.
+///
+/// # Errors
+/// As for [`start`].
+pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer, StartError> {
     let recorder = metrics::recorder();
+    let stages = stages.assemble(&config)?;
     // Both addresses before the store: a second server on one machine must fail on its port, not
     // open the first one's file.
     let api = bind("drivers.transport.wsgi", &config.listen.bind, config.listen.port).await?;
@@ -126,10 +139,11 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
     let clock: Arc<dyn Clock> = Arc::clone(&disciplined) as _;
     let stores = open_stores(&config, &clock).await?;
     let location = stores.data.info().location;
-    let engine = Engine::builder(stores, clock)
+    let builder = Engine::builder(stores, clock)
         .config(assemble::engine(&config))
-        .disciplines(disciplined)
-        .build();
+        .subscriber_check(notifications::subscriber_check(&config)?)
+        .disciplines(disciplined);
+    let engine = stages.into_iter().fold(builder, EngineBuilder::stage).build();
     // The first look sets the clock, before anything is given a time.
     engine.watch().await;
     let stopping = CancellationToken::new();

@@ -4,9 +4,11 @@
 //! refuse. The engine puts them around the driver in the order in which they were added, the first
 //! one outermost, and knows nothing of what they do; another crate can bring its own.
 //!
-//! A stage must keep the driver's promises. What it forwards it forwards whole: implement every
+//! What only looks at messages that are posted is a [`MessageFilter`], of one method. A stage that
+//! does more must keep the driver's promises. What it forwards it forwards whole: implement every
 //! method of every controller, and let `#[deny(clippy::missing_trait_methods)]` watch over it.
 
+mod filter;
 mod metrics;
 
 use std::fmt::Debug;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use zaqar_core::DataDriver;
 
+pub use filter::{FilterStage, MessageFilter};
 pub use metrics::MetricsStage;
 
 /// A layer around the data driver.

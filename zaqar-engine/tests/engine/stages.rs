@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use metrics::with_local_recorder;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use zaqar_core::{ClaimId, DataDriver, ListMessages};
-use zaqar_engine::stages::MetricsStage;
+use zaqar_core::{Body, ClaimId, DataDriver, Error, ListMessages, NewMessage, QueueRef};
+use zaqar_engine::stages::{FilterStage, MessageFilter, MetricsStage};
 use zaqar_engine::{ClaimRequest, EngineConfig, PostRequest, Stage};
 
 use crate::probe::{ProbeData, Script};
@@ -88,4 +89,45 @@ async fn the_metrics_stage_times_every_operation_by_outcome_and_counts_messages(
         let line = format!("{name}{{operation=\"{operation}\"{outcome}}} {value}");
         assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
     }
+}
+
+/// Puts every body into a list, and refuses `null`.
+#[derive(Debug)]
+struct Wrapping;
+
+#[async_trait]
+impl MessageFilter for Wrapping {
+    fn name(&self) -> &str {
+        "wrapping"
+    }
+
+    async fn post(&self, queue: &QueueRef, messages: &mut [NewMessage]) -> zaqar_core::Result<()> {
+        for message in messages {
+            if message.body.as_str() == "null" {
+                let reason = format!("queue {} takes no null", queue.key.name);
+                return Err(Error::Invalid { field: "body", reason });
+            }
+            message.body = Body::from_json(format!("[{}]", message.body.as_str()))?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_filter_changes_what_is_posted_with_its_checksum_or_refuses_it_whole() {
+    let mut config = EngineConfig::default();
+    config.enable_checksum = true;
+    let world = World::staged(config, vec![Arc::new(FilterStage::new(Wrapping))]);
+    let key = queue("q");
+    let id = world.post(&key, "1").await;
+    let stored = world.engine.message_get(&key, id).await.unwrap();
+    assert_eq!(stored.body.as_str(), "[1]");
+    // Of the text `[1]`, as the service writes it.
+    assert_eq!(stored.checksum.as_deref(), Some("MD5:35dba5d75538a9bbe0b4da4422759a0e"));
+    let two = PostRequest::new(vec![message("2"), message("null")]);
+    let refused = world.engine.message_post(&key, two).await.unwrap_err();
+    assert_eq!(refused.to_string(), "body: queue q takes no null");
+    assert_eq!(refused.class(), zaqar_core::ErrorClass::Invalid);
+    let page = world.engine.message_list(&key, ListMessages::new()).await.unwrap();
+    assert_eq!(page.items.len(), 1, "{page:?}");
 }

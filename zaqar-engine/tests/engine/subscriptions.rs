@@ -1,10 +1,12 @@
 //! Subscriptions, passed through.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use zaqar_core::{
     Error, ErrorClass, NewSubscription, PageLimit, SubscriptionId, Ttl, UpdateSubscription,
 };
-use zaqar_engine::{EngineConfig, EngineError};
+use zaqar_engine::{Engine, EngineConfig, EngineError, SubscriberCheck};
 
 use crate::world::{World, object, queue, topic};
 
@@ -128,4 +130,37 @@ async fn where_confirmation_is_demanded_every_subscriber_but_a_connection_needs_
         let made = world.engine.subscription_create(&queue("q"), new).await.unwrap().into_inner();
         assert_eq!((made.needs_confirmation, made.is_active()), (needs, !needs));
     }
+}
+
+/// Delivers to nobody in `inner.example`.
+#[derive(Debug)]
+struct Outside;
+
+impl SubscriberCheck for Outside {
+    fn check(&self, subscriber: &str) -> Result<(), String> {
+        let inside = subscriber.contains("inner.example");
+        if inside { Err("The subscriber's address is closed.".to_owned()) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn an_address_where_nothing_is_delivered_is_refused_when_it_is_given() {
+    let world = World::new();
+    let builder = Engine::builder(world.stores(), Arc::clone(&world.clock) as _);
+    let engine = builder.subscriber_check(Arc::new(Outside)).build();
+    let key = queue("q");
+    let refused = engine.subscription_create(&key, to("http://inner.example/")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "The subscriber's address is closed.");
+    assert_eq!(refused.class(), ErrorClass::Invalid);
+    assert!(!engine.queue_exists(&key).await.unwrap());
+    let made = engine.subscription_create(&key, to("http://a.example/")).await.unwrap();
+    let id = made.into_inner().id;
+    let change = UpdateSubscription::new().subscriber("http://inner.example/".to_owned());
+    engine.subscription_update(&key, id, change).await.unwrap_err();
+    let kept = engine.subscription_get(&key, id).await.unwrap();
+    assert_eq!(kept.subscriber, "http://a.example/");
+    // A connection of the one who asks is nowhere.
+    let mut own = to("socket://inner.example");
+    own.owner = Some("here".to_owned());
+    engine.subscription_create(&key, own).await.unwrap();
 }

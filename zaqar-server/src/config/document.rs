@@ -117,5 +117,10 @@ pub fn show(config: &Config) -> String {
             }
         }
     }
+    for (name, options) in &config.stage_options {
+        // Only the stage knows which of them are secret.
+        let names = options.names().join(", ");
+        text.push_str(&format!("\n[stages.{name}]\n# given, but not shown: {names}\n"));
+    }
     text
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use config::{Environment, FileFormat, Format, Map, Source, Value, ValueKind};
 
 use super::options::Config;
+use super::stage_options::{self, StageOptions};
 use super::table::{env_name, key};
 use super::value::OptionValue;
 
@@ -165,11 +166,12 @@ impl Layers {
             builder = builder.add_source(layer);
         }
         let merged = builder.build().and_then(|merged| merged.collect());
-        let merged = merged.map_err(|error| ConfigError::File {
+        let mut merged = merged.map_err(|error| ConfigError::File {
             path: "all layers".to_owned(),
             reason: error.to_string(),
         })?;
-        let mut reader = Reader::default();
+        let stages = stage_options::take(&mut merged);
+        let mut reader = Reader { stages, ..Reader::default() };
         flatten("", merged, &mut reader.values);
         let config = Config::read(&mut reader);
         Ok((config, reader.finish()))
@@ -203,6 +205,7 @@ fn flatten(prefix: &str, map: Map<String, Value>, into: &mut BTreeMap<String, Va
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     values: BTreeMap<String, Value>,
+    stages: BTreeMap<String, StageOptions>,
     problems: Vec<Problem>,
 }
 
@@ -224,6 +227,10 @@ impl Reader {
                 default
             }
         }
+    }
+
+    pub(crate) fn stage_options(&mut self) -> BTreeMap<String, StageOptions> {
+        std::mem::take(&mut self.stages)
     }
 
     fn finish(mut self) -> Vec<Problem> {

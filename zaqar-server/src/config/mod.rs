@@ -10,9 +10,11 @@ pub mod import;
 pub mod layers;
 pub mod options;
 pub mod secret;
+mod stage_options;
 pub mod table;
 pub mod value;
 
 pub use layers::{ConfigError, Layers, Problem};
 pub use options::Config;
+pub use stage_options::StageOptions;
 pub use table::{OptionSpec, SectionSpec};

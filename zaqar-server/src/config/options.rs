@@ -1,7 +1,10 @@
 //! The table of all options: name, type, default, range and meaning, each said once.
 
+use std::collections::BTreeMap;
+
 use super::layers::Reader;
 use super::secret::{Secret, SecretList};
+use super::stage_options::StageOptions;
 use super::table::{OptionSpec, SectionSpec, key, option_table};
 use super::value::{OptionValue, StoreUri, TextList, choices};
 
@@ -123,6 +126,13 @@ option_table! {
         /// part of the build (docs/backends.md). Empty: the file `zaqar.db` in
         /// `$XDG_DATA_HOME/zaqar`, else in `~/.local/share/zaqar`, else in `./zaqar-data`.
         uri: StoreUri = "";
+    }
+
+    /// Layers around the message store (docs/write-a-stage.md). What one of them is told stands in a
+    /// section of its own, `[stages.NAME]`; `zaqar-server` itself has `metrics`, which takes nothing.
+    Stages stages "stages" {
+        /// The stages that are on, by name; an operation meets the first one first.
+        order: TextList = ["metrics"];
     }
 
     /// What clients may ask for, and what holds when they do not say.

@@ -85,9 +85,11 @@ macro_rules! option_table {
         )+
 
         /// The whole configuration.
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        #[derive(Debug, Clone, PartialEq, Default)]
         pub struct Config {
             $( $(#[doc = $sdoc])+ pub $field: $Section, )+
+            /// What each stage is told, by the stage's name.
+            pub stage_options: BTreeMap<String, StageOptions>,
         }
 
         impl Config {
@@ -122,7 +124,7 @@ macro_rules! option_table {
                     stringify!($name),
                     option_table!(@range $($min $max)?),
                     defaults.$field.$name,
-                ), )+ }, )+ }
+                ), )+ }, )+ stage_options: reader.stage_options() }
             }
         }
     };

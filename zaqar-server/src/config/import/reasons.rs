@@ -53,7 +53,7 @@ pub(super) fn left_out(section: &str, name: &str, value: &str) -> Option<&'stati
         return Some("there is no such transport");
     }
     if section == "storage" && name.ends_with("_pipeline") && !value.is_empty() {
-        return Some("pipeline stages are not configurable in this version");
+        return Some("notifications need no pipeline here; other stages are put on by [stages]");
     }
     if section == "DEFAULT" && is_logging(name, value) {
         return Some(LOGGING);
