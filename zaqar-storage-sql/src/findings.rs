@@ -1,4 +1,4 @@
-//! Settings under which a server may lose what it acknowledged (G15).
+//! Settings under which a store may lose what it acknowledged (G15).
 
 use zaqar_core::{Health, OpenError};
 

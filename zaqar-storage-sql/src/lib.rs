@@ -7,7 +7,6 @@ mod connections;
 mod control;
 mod dialect;
 mod error;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod findings;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod identity;

@@ -289,3 +289,19 @@ async fn a_full_disk_refuses_posts_and_keeps_what_was_acknowledged() -> anyhow::
     assert_eq!(found.try_get::<String, _>(0)?, "ok");
     Ok(())
 }
+
+/// What is written to a file that has no name any more is gone with this process.
+#[tokio::test]
+async fn a_file_that_was_removed_under_the_store_turns_health_red() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let drivers = open(folder.path()).await?;
+    let health = drivers.data.health().await?;
+    assert!(health.safe, "{health:?}");
+    std::fs::remove_file(folder.path().join("zaqar.db"))?;
+    let health = drivers.data.health().await?;
+    assert!(
+        !health.safe && health.warnings.iter().any(|text| text.contains("removed or replaced"))
+    );
+    drivers.data.close().await;
+    Ok(())
+}

@@ -13,8 +13,10 @@ use zaqar_core::{
 
 use crate::capabilities::capabilities;
 use crate::error::closed;
+use crate::findings::{Finding, tell};
 
 use super::checkpoint::Checkpoints;
+use super::file::File;
 use super::intake::{Intake, Lane, Operation};
 use super::reader::Reader;
 use super::statement::query;
@@ -28,8 +30,9 @@ pub(crate) struct Store {
     pub(crate) reader: Reader,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) info: DriverInfo,
-    /// Whether the file's settings keep what is accepted (G15).
-    pub(crate) safe: bool,
+    /// Settings of the file that do not keep what is accepted (G15).
+    pub(crate) unsafe_settings: Vec<Finding>,
+    pub(crate) file: File,
     pub(crate) checkpoints: Arc<Checkpoints>,
     /// Writer and checkpointer, until they are awaited by the first close.
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -69,10 +72,8 @@ impl Store {
 
     pub(super) fn health(&self) -> Health {
         let mut health = Health::good(self.clock.now());
-        health.safe = self.safe;
-        if !self.safe {
-            health.warnings.push("the file's settings may lose what was accepted".to_owned());
-        }
+        tell(&self.unsafe_settings, &mut health);
+        self.file.report(&mut health);
         health
     }
 }

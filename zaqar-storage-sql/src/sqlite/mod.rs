@@ -17,6 +17,7 @@ mod deal;
 mod deliveries;
 mod driver;
 mod engine;
+mod file;
 mod gc;
 mod heads;
 mod intake;

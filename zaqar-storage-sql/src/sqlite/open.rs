@@ -10,12 +10,14 @@ use zaqar_core::{DriverInfo, OpenError};
 
 use crate::control::Control;
 use crate::error::open_error;
+use crate::findings::{Finding, refuse};
 use crate::{OpenOptions, SqlDrivers};
 
 use super::checkpoint::{self, Checkpoints};
 use super::config::SqliteConfig;
 use super::driver::{SqliteData, Store};
 use super::engine::{BUSY_TIMEOUT, Engine};
+use super::file::File;
 use super::heads::HeadCache;
 use super::intake::Intake;
 use super::reader::Reader;
@@ -46,9 +48,12 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         .disable_statement_logging();
     // It makes and migrates the file, and does the checkpoints from then on.
     let mut checkpointer = connect.connect().await.map_err(open_error)?;
+    let file = File::at(&config.path).map_err(|error| open_error(sqlx::Error::Io(error)))?;
+    refuse(&file.findings(), options.unreliable)?;
     migrate(&mut checkpointer).await?;
     let engine = Engine::open(&config.path, WRITER).map_err(open_error)?;
-    let safe = check_settings(&engine, options.unreliable)?;
+    let unsafe_settings = check_settings(&engine)?;
+    refuse(&unsafe_settings, options.unreliable)?;
     let version: String = setting(&engine, "SELECT sqlite_version()")?;
 
     let intake = Arc::new(Intake::default());
@@ -75,7 +80,8 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         reader: Reader::new(config.path),
         clock: options.clock,
         info,
-        safe,
+        unsafe_settings,
+        file,
         checkpoints,
         tasks: Mutex::new(tasks),
     });
@@ -106,23 +112,18 @@ fn start_writer(writer: Writer) -> Result<impl Future<Output = ()>, OpenError> {
     })
 }
 
-/// Checks that the file took the settings that keep what is accepted (G15).
-fn check_settings(engine: &Engine, unreliable: bool) -> Result<bool, OpenError> {
+/// Settings that the file did not take though they keep what is accepted (G15).
+fn check_settings(engine: &Engine) -> Result<Vec<Finding>, OpenError> {
     let journal: String = setting(engine, "PRAGMA journal_mode")?;
     let synchronous: i64 = setting(engine, "PRAGMA synchronous")?;
-    let wrong = if journal != "wal" {
-        Some(("journal_mode", journal, "wal"))
-    } else if synchronous < 2 {
-        Some(("synchronous", synchronous.to_string(), "2 (FULL)"))
-    } else {
-        None
-    };
-    match wrong {
-        Some((setting, value, safe)) if !unreliable => {
-            Err(OpenError::Unsafe { setting: setting.to_owned(), value, safe: safe.to_owned() })
-        }
-        wrong => Ok(wrong.is_none()),
+    let mut findings = Vec::new();
+    if journal != "wal" {
+        findings.push(Finding::new("journal_mode", &journal, "wal"));
     }
+    if synchronous < 2 {
+        findings.push(Finding::new("synchronous", &synchronous.to_string(), "2 (FULL)"));
+    }
+    Ok(findings)
 }
 
 fn setting<T: for<'r> FromValue<'r>>(engine: &Engine, text: &'static str) -> Result<T, OpenError> {
