@@ -87,6 +87,7 @@ pub(crate) fn websocket(config: &Config, rest: &RestConfig) -> WebSocketConfig {
         connections_max: length(options.max_connections),
         ping_period: Duration::from_millis(options.ping_period_ms),
         idle_timeout: Duration::from_millis(options.idle_timeout_ms),
+        ..WebSocketConfig::default()
     }
 }
 

@@ -18,6 +18,7 @@ use super::query::Link;
 use super::represent::push_links;
 use super::routes::Call;
 use super::subscription_confirm::ask_to_confirm;
+use crate::socket_lease;
 
 const DUPLICATE: &str = "Such subscription already exists.Subscriptions are unique by project + \
                          queue + subscriber URI.";
@@ -125,13 +126,14 @@ fn collection(key: &QueueKey) -> String {
 
 /// All seven members: clients fail without any of them.
 pub(crate) fn show(subscription: &Subscription, key: &QueueKey) -> Value {
+    let (ttl, options) = socket_lease::shown(subscription);
     json!({
         "id": subscription.id,
         "source": key.name,
         "subscriber": subscription.subscriber,
-        "ttl": subscription.ttl.as_secs(),
+        "ttl": ttl,
         "age": subscription.age_s,
-        "options": subscription.options,
+        "options": options,
         "confirmed": subscription.confirmed,
     })
 }

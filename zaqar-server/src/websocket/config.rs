@@ -31,6 +31,8 @@ pub struct WebSocketConfig {
     pub ping_period: Duration,
     /// How long a client may be silent, pongs included, or take nothing of what is sent to it.
     pub idle_timeout: Duration,
+    /// How often the store is told that connections with subscriptions are still there.
+    pub renewal_period: Duration,
 }
 
 impl Default for WebSocketConfig {
@@ -45,6 +47,7 @@ impl Default for WebSocketConfig {
             connections_max: 4_096,
             ping_period: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
+            renewal_period: Duration::from_secs(60),
         }
     }
 }

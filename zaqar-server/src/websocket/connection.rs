@@ -39,6 +39,8 @@ enum End {
     Silent,
     /// The client sent a message larger than may be.
     TooBig,
+    /// A subscription ended while the store was away, which only a new connection mends.
+    Lapsed,
     /// The client broke the protocol.
     Protocol,
     /// The client sent a text that is none.
@@ -61,6 +63,7 @@ impl End {
             Self::Away => (CloseCode::Away, "The server stops."),
             Self::Silent => (CloseCode::Policy, "No sign of life for too long."),
             Self::TooBig => (CloseCode::Size, "The message is too large."),
+            Self::Lapsed => (CloseCode::Error, "A subscription has ended: subscribe anew."),
             Self::Protocol => (CloseCode::Protocol, "The protocol was broken."),
             Self::NotText => (CloseCode::Invalid, "The text is not UTF-8."),
         };
@@ -155,6 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
                     }
                 }
                 Some(push) = self.pushes.recv() => self.push(push).await?,
+                () = self.session.holdings().lapsed() => return Err(End::Lapsed),
                 () = until(silent_at) => return Err(End::Silent),
                 () = tokio::time::sleep_until(ping_at) => {
                     self.send(Message::Ping(Bytes::new())).await?;

@@ -3,8 +3,8 @@
 //!
 //! `handshake` lets a connection in; `connection` reads, answers and pushes until it ends; `codec`
 //! turns JSON and MessagePack into checked JSON text; `request` and `actions` answer one request.
-//! `sockets` is the way of a notification to a connection, through its `mailbox`; `session` ends
-//! the subscriptions of a connection with it.
+//! `sockets` is the way of a notification to a connection, through its `mailbox`; `renewal` keeps
+//! the subscriptions of a connection alive, `session` ends them with it.
 
 mod actions;
 mod codec;
@@ -17,6 +17,7 @@ mod mailbox;
 mod metrics;
 mod msgpack;
 mod refusal;
+mod renewal;
 mod request;
 mod session;
 mod signed;
@@ -66,6 +67,7 @@ struct Shared {
     /// There if subscribers have to confirm.
     confirmations: OnceLock<Arc<dyn Confirmations>>,
     places: Arc<Semaphore>,
+    renewals: Arc<Semaphore>,
     tasks: TaskTracker,
     stopping: CancellationToken,
     at_once: CancellationToken,
@@ -103,6 +105,7 @@ impl WebSockets {
             sockets: Arc::default(),
             confirmations: OnceLock::new(),
             places: Arc::new(Semaphore::new(places)),
+            renewals: Arc::new(Semaphore::new(renewal::AT_ONCE)),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             at_once: CancellationToken::new(),

@@ -1,15 +1,17 @@
 //! What is kept of one connection: its name, its mailbox, and what has to end with it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use zaqar_core::QueueKey;
+use zaqar_core::{QueueKey, SubscriptionId};
 use zaqar_engine::{Engine, EngineResult};
 
 use super::mailbox::{Mailbox, Push};
+use super::renewal::Held;
 
 /// How many queues one connection may subscribe to.
 const SUBSCRIPTIONS_MAX: usize = 1_000;
@@ -73,40 +75,99 @@ pub(super) fn id_of(subscriber: &str) -> Option<Uuid> {
 
 /// The queues that a connection may be subscribed to.
 #[derive(Debug, Default)]
-pub(super) struct Holdings(Mutex<Held>);
+pub(super) struct Holdings {
+    held: Mutex<Queues>,
+    closed: CancellationToken,
+    lapsed: CancellationToken,
+}
 
 #[derive(Debug, Default)]
-struct Held {
-    queues: HashSet<QueueKey>,
-    closed: bool,
+struct Queues {
+    /// With the subscription, once it is known to be made.
+    all: HashMap<QueueKey, Option<Held>>,
+    is_renewed: bool,
 }
 
 impl Holdings {
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
         // Nothing panics half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a queue before it is subscribed to, so that a subscription of which nobody hears ends
     /// with the connection too. `false` if there are too many.
     pub(super) fn add(&self, key: &QueueKey) -> bool {
-        let mut held = self.held();
-        if held.queues.len() >= SUBSCRIPTIONS_MAX && !held.queues.contains(key) {
+        let all = &mut self.queues().all;
+        if all.len() >= SUBSCRIPTIONS_MAX && !all.contains_key(key) {
             return false;
         }
-        held.queues.insert(key.clone());
+        all.entry(key.clone()).or_default();
         true
+    }
+
+    /// Notes the subscription to a queue that was added, unless it is known.
+    pub(super) fn learn(&self, key: &QueueKey, held: Held) {
+        if let Some(known) = self.queues().all.get_mut(key)
+            && known.is_none_or(|known| known.id != held.id)
+        {
+            *known = Some(held);
+        }
+    }
+
+    /// Notes what became of a subscription that was kept alive.
+    pub(super) fn renewed(&self, key: &QueueKey, held: Held) {
+        if let Some(Some(known)) = self.queues().all.get_mut(key)
+            && known.id == held.id
+        {
+            *known = held;
+        }
+    }
+
+    /// Whether nobody keeps the subscriptions alive yet; whoever asks first has to.
+    pub(super) fn needs_renewal(&self) -> bool {
+        !std::mem::replace(&mut self.queues().is_renewed, true)
+    }
+
+    /// What has to be kept alive.
+    pub(super) fn held_ones(&self) -> Vec<(QueueKey, Held)> {
+        let queues = self.queues();
+        queues.all.iter().filter_map(|(key, held)| Some((key.clone(), (*held)?))).collect()
+    }
+
+    /// A subscription is not there any more.
+    pub(super) fn forget(&self, key: &QueueKey, id: SubscriptionId) {
+        if let Some(known) = self.queues().all.get_mut(key)
+            && known.is_some_and(|held| held.id == id)
+        {
+            *known = None;
+        }
+    }
+
+    /// A subscription has ended too early: the connection must not go on as if nothing were.
+    pub(super) fn lapse(&self) {
+        self.lapsed.cancel();
+    }
+
+    /// Waits until a subscription has ended too early.
+    pub(super) async fn lapsed(&self) {
+        self.lapsed.cancelled().await;
     }
 
     /// Whether the connection has gone.
     pub(super) fn is_closed(&self) -> bool {
-        self.held().closed
+        self.closed.is_cancelled()
     }
 
-    fn close(&self) -> HashSet<QueueKey> {
-        let mut held = self.held();
-        held.closed = true;
-        std::mem::take(&mut held.queues)
+    /// Waits until the connection has gone.
+    pub(super) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    fn close(&self) -> Vec<QueueKey> {
+        let mut queues = self.queues();
+        // Under the lock: whoever adds one later sees it.
+        self.closed.cancel();
+        std::mem::take(&mut queues.all).into_keys().collect()
     }
 }
 

@@ -4,6 +4,8 @@
 mod support;
 
 mod admin;
+#[cfg(test)]
+mod dead_owner;
 mod limits;
 #[cfg(test)]
 mod notifications;

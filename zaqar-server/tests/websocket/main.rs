@@ -6,6 +6,8 @@ mod client;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 #[path = "../support/client.rs"]
 mod rest;
 #[cfg(test)]

@@ -11,8 +11,10 @@ use super::{Call, Outcome};
 use crate::rest::json::write::{push, push_string, to_text};
 use crate::rest::subscriptions::show;
 use crate::rest::{ConfirmationKind, ConfirmationRequest};
+use crate::socket_lease;
 use crate::websocket::envelope::Reply;
 use crate::websocket::refusal::{Doing, Refusal};
+use crate::websocket::renewal::{self, Held};
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let key = call.queue()?;
@@ -100,10 +102,13 @@ async fn connection(
     call: &Call<'_>,
     key: &QueueKey,
     ttl: Ttl,
-    options: JsonObject,
+    mut options: JsonObject,
 ) -> Result<Subscription, Refusal> {
     let session = call.session;
-    let mut new = NewSubscription::new(session.subscriber(), ttl).options(options);
+    call.engine().subscription_ttl_check(ttl).map_err(|e| failed(e, key))?;
+    let stored = socket_lease::span(ttl);
+    socket_lease::note(&mut options, ttl, stored);
+    let mut new = NewSubscription::new(session.subscriber(), stored).options(options);
     new.owner = Some(call.shared.owner.clone());
     if !session.holdings().add(key) {
         let text = "This connection has as many subscriptions as a connection may have.";
@@ -113,18 +118,34 @@ async fn connection(
     let (holdings, subscriber) = (Arc::clone(session.holdings()), session.subscriber().to_owned());
     let making = call.shared.tasks.spawn(async move {
         let made = engine.subscription_create(&key_there, new).await;
+        // It may be there of an attempt of which nobody heard.
+        if let Ok(Created::New(made) | Created::Existing(made)) = &made {
+            holdings.learn(&key_there, Held::new(made));
+        }
         if holdings.is_closed() {
             super::super::session::withdraw(&engine, &key_there, &subscriber).await;
         }
         made
     });
     let made = making.await.map_err(|_| Refusal::from(crate::rest::errors::Failure::internal()))?;
-    match made.map_err(|e| failed(e, key))? {
+    let made = made.map_err(|e| failed(e, key))?;
+    keep_alive(call);
+    match made {
         Created::Existing(_) => Err(duplicate(key)),
         Created::New(subscription) => {
             session.mailbox().deliver_as(call.encoding);
             Ok(subscription)
         }
+    }
+}
+
+/// Sees to it that what the connection holds lives as long as it.
+fn keep_alive(call: &Call<'_>) {
+    let (shared, holdings) = (call.shared, call.session.holdings());
+    if holdings.needs_renewal() {
+        let (engine, turns) = (shared.engine.clone(), Arc::clone(&shared.renewals));
+        let period = shared.config.renewal_period;
+        shared.tasks.spawn(renewal::run(engine, Arc::clone(holdings), turns, period));
     }
 }
 
