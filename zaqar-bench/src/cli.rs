@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::options::Options;
 #[cfg(feature = "raw-sqlite")]
 use crate::raw_sqlite::RawOptions;
+use crate::sockets::SocketsOptions;
 use crate::suite::SuiteOptions;
 use crate::workload::{DeleteMode, Workload};
 
@@ -34,6 +35,8 @@ pub enum Command {
     Ping(Options),
     /// Claims with many messages in flight ahead, and with many waiting
     Deep(Deep),
+    /// Push to many open WebSocket connections: the server's memory, and whether all arrives
+    Sockets(SocketsOptions),
     /// Insert rows into an SQLite file without any server: the yardstick
     #[cfg(feature = "raw-sqlite")]
     RawSqlite(RawOptions),
@@ -92,6 +95,8 @@ pub struct Deep {
 pub enum Task<'a> {
     /// A workload against one or two servers.
     Workload(Workload, &'a Options),
+    /// Many open sockets.
+    Sockets(&'a SocketsOptions),
     /// The raw loop.
     #[cfg(feature = "raw-sqlite")]
     RawSqlite(&'a RawOptions),
@@ -113,6 +118,7 @@ impl Command {
             Self::Deep(Deep { depth, claims, options }) => {
                 (Workload::Deep { depth: *depth, claims: *claims }, options)
             }
+            Self::Sockets(options) => return Task::Sockets(options),
             #[cfg(feature = "raw-sqlite")]
             Self::RawSqlite(options) => return Task::RawSqlite(options),
             Self::Suite(options) => return Task::Suite(options),

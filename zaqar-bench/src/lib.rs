@@ -15,5 +15,6 @@ pub mod report;
 pub mod rounds;
 pub mod run;
 pub mod scan;
+pub mod sockets;
 pub mod suite;
 pub mod workload;

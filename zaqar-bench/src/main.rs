@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zaqar_bench::cli::{Cli, Command, Task};
-use zaqar_bench::{rounds, suite};
+use zaqar_bench::{rounds, sockets, suite};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<bool> {
     match command.task() {
         Task::Workload(workload, options) => rounds::run(workload, options, command_line()),
+        Task::Sockets(options) => sockets::command(options),
         #[cfg(feature = "raw-sqlite")]
         Task::RawSqlite(options) => zaqar_bench::raw_sqlite::command(options),
         Task::Suite(options) => suite::run(options, command_line()),
