@@ -13,12 +13,14 @@ use crate::channel::Verdict;
 use crate::confirmation::Confirmation;
 use crate::meters;
 use crate::notifier::Shared;
-use crate::policy::{RETRY_POLICY, RetryPolicy};
+use crate::policy::{PolicyUnreadable, RETRY_POLICY, RetryPolicy};
 
 /// Most confirmations that wait at a time; more are not sent.
 const WAITING_MAX: usize = 1_000;
 /// How long a busy channel is left alone.
 const BUSY: Duration = Duration::from_secs(1);
+/// How long to wait for a retry policy that cannot be read.
+const UNREADABLE: Duration = Duration::from_secs(5);
 /// The longest that a subscriber can put the next attempt off.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
@@ -71,7 +73,12 @@ async fn attempts(shared: &Shared, confirmation: &Confirmation) -> bool {
         tracing::warn!(subscription = %subscription.id, "no channel sends such a confirmation");
         return false;
     };
-    let queue = shared.policies.queue_policy(&confirmation.queue).await;
+    let queue = loop {
+        match shared.policies.queue_policy(&confirmation.queue).await {
+            Ok(policy) => break policy,
+            Err(PolicyUnreadable) => sleep(UNREADABLE).await,
+        }
+    };
     let own = subscription.options.get(RETRY_POLICY).and_then(serde_json::Value::as_object);
     let policy = RetryPolicy::choose(own, queue.as_deref());
     let mut failures = 0;

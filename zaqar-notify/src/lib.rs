@@ -11,6 +11,7 @@
 //! - [`mail`]: by mail
 //! - [`confirmation`]: what a subscriber is asked before it gets anything
 
+mod authorities;
 mod backoff;
 pub mod channel;
 pub mod confirmation;
@@ -21,13 +22,15 @@ pub mod mail;
 mod meters;
 mod notifier;
 pub mod policy;
+mod projects;
 mod rounds;
 mod schemes;
 pub mod webhook;
 mod worker;
 
+pub use authorities::{Authorities, InvalidAuthorities};
 pub use channel::{Channel, Notification, Verdict};
 pub use confirmation::{Confirmation, ConfirmationKind};
 pub use confirmations::Confirmations;
 pub use notifier::{Notifier, NotifierBuilder, NotifierConfig};
-pub use policy::{NoPolicies, PolicySource};
+pub use policy::{NoPolicies, PolicySource, PolicyUnreadable};

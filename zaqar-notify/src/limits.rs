@@ -13,6 +13,10 @@ const HOSTS_MAX: usize = 10_000;
 /// A host at which nothing has ended for so long is not worth waiting for.
 const STUCK_AFTER: Duration = Duration::from_millis(250);
 
+/// How long a delivery waits for another one to the same host to end.
+const TURN_WAIT: Duration = Duration::from_millis(100);
+const TURN_STEP: Duration = Duration::from_millis(10);
+
 /// How much one host may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostLimits {
@@ -93,7 +97,22 @@ impl Hosts {
             return Err(if still > STUCK_AFTER { Refusal::Stuck } else { Refusal::Full });
         }
         host.running += 1;
-        Ok(Turn { hosts: Arc::clone(self), name: name.to_owned(), timed_out: None })
+        let alone = host.running == 1;
+        Ok(Turn { hosts: Arc::clone(self), name: name.to_owned(), alone, timed_out: None })
+    }
+
+    /// The same, but waits a little where others are about to end.
+    pub(crate) async fn turn(self: &Arc<Self>, name: &str) -> Result<Turn, Refusal> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.begin(name) {
+                Err(Refusal::Full) if waited < TURN_WAIT => {
+                    tokio::time::sleep(TURN_STEP).await;
+                    waited += TURN_STEP;
+                }
+                begun => return begun,
+            }
+        }
     }
 
     fn end(&self, name: &str, timed_out: Option<bool>) {
@@ -127,10 +146,16 @@ impl Hosts {
 pub(crate) struct Turn {
     hosts: Arc<Hosts>,
     name: String,
+    alone: bool,
     timed_out: Option<bool>,
 }
 
 impl Turn {
+    /// Whether no other delivery was under way when it began.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// Ends it, and says whether the host let the time run out.
     pub(crate) fn finish(mut self, timed_out: bool) {
         self.timed_out = Some(timed_out);

@@ -20,6 +20,8 @@ use crate::schemes::Schemes;
 pub struct NotifierConfig {
     /// Subscriptions delivered to at a time; 0: nothing is delivered.
     pub workers_max: u32,
+    /// Subscriptions of one project delivered to at a time, connections of this process left out.
+    pub per_project_max: u32,
     /// How often the store is asked when nothing was heard of a post.
     pub poll: Duration,
     /// How long another notifier leaves alone what this one has taken, should it die.
@@ -32,6 +34,7 @@ impl Default for NotifierConfig {
     fn default() -> Self {
         Self {
             workers_max: 64,
+            per_project_max: 48,
             poll: Duration::from_millis(250),
             lease: Ttl::from_secs_clamped(30),
             grace: Duration::from_secs(5),
@@ -44,6 +47,13 @@ impl NotifierConfig {
     #[must_use]
     pub fn workers_max(mut self, workers: u32) -> Self {
         self.workers_max = workers;
+        self
+    }
+
+    /// Sets how many subscriptions of one project are delivered to at a time.
+    #[must_use]
+    pub fn per_project_max(mut self, workers: u32) -> Self {
+        self.per_project_max = workers;
         self
     }
 

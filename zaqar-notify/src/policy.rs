@@ -16,11 +16,22 @@ pub use crate::backoff::Backoff;
 /// The subscription option, and queue attribute, that holds a policy.
 pub(crate) const RETRY_POLICY: &str = "_retry_policy";
 
+/// A queue's policy cannot be told now. Whoever needs it waits: it is not taken for missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue's retry policy cannot be read now")]
+pub struct PolicyUnreadable;
+
 /// Whoever knows the policies of queues.
 #[async_trait]
 pub trait PolicySource: Debug + Send + Sync + 'static {
-    /// The queue's own policy, `None` if it has none or it cannot be told now.
-    async fn queue_policy(&self, queue: &QueueKey) -> Option<Arc<JsonObject>>;
+    /// The queue's own policy, `None` if it has none.
+    ///
+    /// # Errors
+    /// [`PolicyUnreadable`] if that cannot be told now.
+    async fn queue_policy(
+        &self,
+        queue: &QueueKey,
+    ) -> Result<Option<Arc<JsonObject>>, PolicyUnreadable>;
 }
 
 /// Queues without policies.
@@ -29,8 +40,11 @@ pub struct NoPolicies;
 
 #[async_trait]
 impl PolicySource for NoPolicies {
-    async fn queue_policy(&self, _queue: &QueueKey) -> Option<Arc<JsonObject>> {
-        None
+    async fn queue_policy(
+        &self,
+        _queue: &QueueKey,
+    ) -> Result<Option<Arc<JsonObject>>, PolicyUnreadable> {
+        Ok(None)
     }
 }
 

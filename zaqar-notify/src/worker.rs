@@ -12,12 +12,15 @@ use zaqar_core::{
 use crate::channel::{Channel, Notification, Verdict};
 use crate::meters::Meters;
 use crate::notifier::Shared;
-use crate::policy::{RETRY_POLICY, RetryPolicy};
+use crate::policy::{PolicyUnreadable, RETRY_POLICY, RetryPolicy};
+use crate::projects::Projects;
 
 /// Outcomes older than this are recorded before the next attempt: they are what a crash repeats.
 const UNRECORDED_MAX: Duration = Duration::from_secs(1);
 /// How long a busy subscriber is left alone.
 const BUSY_S: u64 = 1;
+/// How long deliveries wait whose retry policy cannot be read.
+const UNREADABLE_S: u64 = 5;
 /// The longest that a subscriber can put the next attempt off.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// How often recording is tried while the store fails.
@@ -39,16 +42,48 @@ enum End {
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     meters: Meters,
+    projects: Projects,
 }
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, meters: Meters) -> Self {
-        Self { shared, meters }
+        let projects = Projects::new(shared.config.per_project_max);
+        Self { shared, meters, projects }
     }
 
     /// Delivers what was leased, records it and gives the lease back.
     pub(crate) async fn work(&self, delivery: Delivery) {
-        let mut run = Run { worker: self, delivery, told: Vec::new(), told_at: None, policy: None };
+        // What goes to a connection of this process takes no time worth counting.
+        let turn = match delivery.subscription.owner {
+            Some(_) => None,
+            None => match self.projects.enter(&delivery.queue.key.project).await {
+                Ok(turn) => Some(turn),
+                Err(away) => return self.put_off(&delivery, away).await,
+            },
+        };
+        self.run(delivery).await;
+        drop(turn);
+    }
+
+    /// Leaves a subscription alone: its project has as many deliveries under way as it may.
+    async fn put_off(&self, delivery: &Delivery, away: Ttl) {
+        self.meters.busy.increment(1);
+        let outbox = self.shared.data.outbox();
+        if let Err(error) = persist(|| outbox.delivery_renew(delivery, away)).await {
+            // It is handed out again when its lease ends.
+            tracing::debug!(error = %chain(&error), "a lease was not shortened");
+        }
+    }
+
+    async fn run(&self, delivery: Delivery) {
+        let mut run = Run {
+            worker: self,
+            delivery,
+            told: Vec::new(),
+            told_at: None,
+            policy: None,
+            is_waiting: false,
+        };
         if let Err(error) = run.through().await {
             tracing::warn!(
                 error = %chain(&error),
@@ -68,6 +103,8 @@ struct Run<'w> {
     told_at: Option<Instant>,
     /// The policy, once it was asked for.
     policy: Option<RetryPolicy>,
+    /// Whether a message was left where it is, as nobody can tell what is to become of it.
+    is_waiting: bool,
 }
 
 impl Run<'_> {
@@ -88,11 +125,11 @@ impl Run<'_> {
             match self.one(channel.as_deref(), message).await {
                 Ok(()) => {}
                 Err(End::Lost) => return Ok(()),
-                Err(End::Busy) => return self.back_off().await,
+                Err(End::Busy) => return self.back_off(BUSY_S).await,
                 Err(End::Gone) => return self.remove().await,
             }
         }
-        self.record(true).await
+        if self.is_waiting { self.back_off(UNREADABLE_S).await } else { self.record(true).await }
     }
 
     /// Makes one attempt and notes what became of it.
@@ -102,6 +139,11 @@ impl Run<'_> {
         message: OutboxMessage,
     ) -> Result<(), End> {
         let (id, failures) = (message.id, message.attempts.saturating_add(1));
+        // Whether there is another attempt at all is the policy's to say.
+        if message.attempts > 0 && self.policy().await.is_err() {
+            self.is_waiting = true;
+            return Ok(());
+        }
         let verdict = match channel {
             None => Verdict::hopeless("this server does not serve subscribers of this type"),
             Some(channel) => {
@@ -144,7 +186,11 @@ impl Run<'_> {
         reason: String,
         retry_after: Option<Duration>,
     ) -> DeliveryOutcome {
-        let Some(delay) = self.policy().await.delay_after(failures) else {
+        let delay = match self.policy().await {
+            Ok(policy) => policy.delay_after(failures),
+            Err(PolicyUnreadable) => Some(Duration::from_secs(UNREADABLE_S)),
+        };
+        let Some(delay) = delay else {
             return self.exhausted(id, reason);
         };
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
@@ -161,15 +207,15 @@ impl Run<'_> {
         DeliveryOutcome::Exhausted { reason }
     }
 
-    async fn policy(&mut self) -> RetryPolicy {
+    async fn policy(&mut self) -> Result<RetryPolicy, PolicyUnreadable> {
         if let Some(policy) = self.policy {
-            return policy;
+            return Ok(policy);
         }
-        let queue = self.shared().policies.queue_policy(&self.delivery.queue.key).await;
+        let queue = self.shared().policies.queue_policy(&self.delivery.queue.key).await?;
         let own = self.delivery.subscription.options.get(RETRY_POLICY);
         let policy =
             RetryPolicy::choose(own.and_then(serde_json::Value::as_object), queue.as_deref());
-        *self.policy.insert(policy)
+        Ok(*self.policy.insert(policy))
     }
 
     /// Waits for `attempt` and prolongs the lease meanwhile; `None` if it was lost.
@@ -207,10 +253,10 @@ impl Run<'_> {
     }
 
     /// Records, and lets the lease end soon: until then nobody troubles the subscriber.
-    async fn back_off(&mut self) -> Result<(), Error> {
+    async fn back_off(&mut self, seconds: u64) -> Result<(), Error> {
         self.record(false).await?;
-        let outbox = self.worker.shared.data.outbox();
-        persist(|| outbox.delivery_renew(&self.delivery, Ttl::from_secs_clamped(BUSY_S))).await
+        let (outbox, away) = (self.worker.shared.data.outbox(), Ttl::from_secs_clamped(seconds));
+        persist(|| outbox.delivery_renew(&self.delivery, away)).await
     }
 
     async fn remove(&mut self) -> Result<(), Error> {

@@ -10,7 +10,9 @@ use zaqar_notify::mail::{Mail, MailConfig, MailTemplate, MailTexts, MailTranspor
 use zaqar_notify::webhook::{
     AddressRules, HostLimits, Network, Ports, Webhook, WebhookConfig, WebhookSigner,
 };
-use zaqar_notify::{Channel, Confirmation, Notifier, NotifierConfig, PolicySource};
+use zaqar_notify::{
+    Authorities, Channel, Confirmation, Notifier, NotifierConfig, PolicySource, PolicyUnreadable,
+};
 
 use crate::config::Config;
 use crate::config::options::{Notification, SmtpMode, SmtpTls};
@@ -29,14 +31,16 @@ pub(crate) fn start(
     owner: &str,
     sockets: Arc<dyn Channel>,
 ) -> Result<Notifier, StartError> {
-    let webhook = Webhook::new(webhooks(config)?, Arc::clone(engine.clock()))
+    let authorities = authorities(config)?;
+    let webhook = Webhook::new(webhooks(config, authorities.clone())?, Arc::clone(engine.clock()))
         .map_err(|error| refused("notification", error))?;
     let webhook: Arc<dyn Channel> = Arc::new(webhook);
-    let mail =
-        Mail::new(mails(config)).map_err(|error| refused("notification.smtp_host", error))?;
+    let mail = Mail::new(mails(config, authorities))
+        .map_err(|error| refused("notification.smtp_host", error))?;
     let options = &config.notification;
     let settings = NotifierConfig::default()
         .workers_max(options.max_notifier_workers)
+        .per_project_max(per_project_max(options))
         .poll(Duration::from_millis(options.poll_interval_ms))
         .lease(Ttl::from_secs_clamped(options.lease_ttl));
     Ok(Notifier::builder(engine.data_driver(), Arc::clone(engine.clock()))
@@ -54,7 +58,26 @@ fn refused(option: &'static str, error: impl std::error::Error) -> StartError {
     StartError::Notification { option, reason: error.to_string() }
 }
 
-fn webhooks(config: &Config) -> Result<WebhookConfig, StartError> {
+/// A quarter of the workers is out of reach of any one project.
+fn per_project_max(options: &Notification) -> u32 {
+    let workers = options.max_notifier_workers;
+    options.per_project_max.min(workers - workers.div_ceil(4)).max(1)
+}
+
+fn authorities(config: &Config) -> Result<Authorities, StartError> {
+    let file = &config.notification.ca_file;
+    if file.is_empty() {
+        return Ok(Authorities::default());
+    }
+    let wrong = |reason: String| StartError::Notification {
+        option: "notification.ca_file",
+        reason: format!("{file}: {reason}"),
+    };
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    Authorities::from_pem(&pem).map_err(|error| wrong(error.to_string()))
+}
+
+fn webhooks(config: &Config, authorities: Authorities) -> Result<WebhookConfig, StartError> {
     let options = &config.notification;
     let signer = WebhookSigner::new(options.signing_secrets.expose())
         .map_err(|error| refused("notification.signing_secrets", error))?;
@@ -66,6 +89,7 @@ fn webhooks(config: &Config) -> Result<WebhookConfig, StartError> {
         hosts: host_limits(options),
         addresses,
         signer,
+        authorities,
     })
 }
 
@@ -116,7 +140,7 @@ impl SubscriberCheck for Addresses {
     }
 }
 
-fn mails(config: &Config) -> MailConfig {
+fn mails(config: &Config, authorities: Authorities) -> MailConfig {
     let options = &config.notification;
     let transport = match options.smtp_mode {
         SmtpMode::ThirdPart => MailTransport::Command(
@@ -144,6 +168,7 @@ fn mails(config: &Config) -> MailConfig {
     let (subscribe, unsubscribe) = (&config.subscribe_mail, &config.unsubscribe_mail);
     MailConfig {
         transport,
+        authorities,
         timeout: MAIL_TIMEOUT,
         limits: host_limits(options),
         texts: MailTexts {
@@ -161,14 +186,14 @@ struct QueuePolicies(Engine);
 
 #[async_trait]
 impl PolicySource for QueuePolicies {
-    async fn queue_policy(&self, queue: &QueueKey) -> Option<Arc<JsonObject>> {
-        match self.0.queue_retry_policy(queue).await {
-            Ok(policy) => policy,
-            Err(error) => {
-                tracing::debug!(%error, "a queue's retry policy cannot be read now");
-                None
-            }
-        }
+    async fn queue_policy(
+        &self,
+        queue: &QueueKey,
+    ) -> Result<Option<Arc<JsonObject>>, PolicyUnreadable> {
+        self.0.queue_retry_policy(queue).await.map_err(|error| {
+            tracing::debug!(%error, "a queue's retry policy cannot be read now");
+            PolicyUnreadable
+        })
     }
 }
 

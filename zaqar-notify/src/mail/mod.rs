@@ -13,6 +13,7 @@ pub use self::compose::{MailTemplate, MailTexts};
 pub use self::send::{InvalidMailServer, MailTransport, SmtpSecurity};
 
 use self::send::Sender;
+use crate::authorities::Authorities;
 use crate::channel::{Channel, Notification, Verdict};
 use crate::confirmation::Confirmation;
 use crate::limits::{HostLimits, Hosts, Refusal};
@@ -25,6 +26,8 @@ const HOST: &str = "mail";
 pub struct MailConfig {
     /// Who takes the mail.
     pub transport: MailTransport,
+    /// Who certifies the mail server, besides the system's authorities.
+    pub authorities: Authorities,
     /// How long handing over one mail may take.
     pub timeout: Duration,
     /// How many mails are handed over at a time, and when there is a pause.
@@ -49,7 +52,7 @@ impl Mail {
     /// [`InvalidMailServer`] if the transport cannot be used.
     pub fn new(config: MailConfig) -> Result<Self, InvalidMailServer> {
         Ok(Self {
-            sender: Sender::new(config.transport, config.timeout)?,
+            sender: Sender::new(config.transport, &config.authorities, config.timeout)?,
             timeout: config.timeout,
             hosts: Hosts::new(config.limits),
             texts: config.texts,

@@ -5,10 +5,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+use crate::authorities::Authorities;
 
 /// How the connection to the mail server is secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,7 @@ pub(super) enum Sender {
 impl Sender {
     pub(super) fn new(
         transport: MailTransport,
+        authorities: &Authorities,
         timeout: Duration,
     ) -> Result<Self, InvalidMailServer> {
         match transport {
@@ -86,8 +89,8 @@ impl Sender {
             }
             MailTransport::Smtp { host, port, security, login } => {
                 let tls = match security {
-                    SmtpSecurity::Implicit => Tls::Wrapper(TlsParameters::new(host.clone())?),
-                    SmtpSecurity::StartTls => Tls::Required(TlsParameters::new(host.clone())?),
+                    SmtpSecurity::Implicit => Tls::Wrapper(tls(&host, authorities)?),
+                    SmtpSecurity::StartTls => Tls::Required(tls(&host, authorities)?),
                     SmtpSecurity::None => Tls::None,
                 };
                 let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host);
@@ -110,6 +113,15 @@ impl Sender {
             Self::Command { program, arguments } => run(program, arguments, &mail).await,
         }
     }
+}
+
+/// TLS with the system's authorities and these, for a server of this name.
+fn tls(host: &str, authorities: &Authorities) -> Result<TlsParameters, InvalidMailServer> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    for certificate in authorities.certificates() {
+        builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec())?);
+    }
+    Ok(builder.build()?)
 }
 
 fn smtp_reason(error: &lettre::transport::smtp::Error) -> String {

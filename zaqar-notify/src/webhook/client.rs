@@ -14,7 +14,8 @@ use zaqar_core::Timestamp;
 
 use super::WebhookConfig;
 use super::address::AddressRules;
-use super::resolve::{Closed, Resolver};
+use super::resolve::{Closed, Names, Resolver};
+use crate::authorities::Authorities;
 use crate::channel::Verdict;
 
 /// How long the rest of an answer may take whose status is known.
@@ -57,11 +58,12 @@ impl Client {
     pub(crate) fn new(
         config: &WebhookConfig,
         addresses: Arc<AddressRules>,
+        names: Arc<dyn Names>,
     ) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("zaqar-notify/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls()?)
-            .dns_resolver(Resolver::new(addresses))
+            .tls_backend_preconfigured(tls(&config.authorities)?)
+            .dns_resolver(Resolver::new(names, addresses))
             // A proxy would look names up by itself, and a redirect leads where nobody looked.
             .no_proxy()
             .redirect(Policy::none())
@@ -100,11 +102,15 @@ impl Client {
     }
 }
 
-/// TLS with the system's certificates.
-fn tls() -> Result<ClientConfig, rustls::Error> {
+/// TLS with the system's authorities and these.
+fn tls(authorities: &Authorities) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
-    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    let (mut added, ignored) = roots.add_parsable_certificates(found.certs);
+    for certificate in authorities.certificates() {
+        roots.add(certificate.clone())?;
+        added += 1;
+    }
     tracing::debug!(added, ignored, "certificates of authorities were loaded");
     if added == 0 {
         tracing::warn!("no certificate of an authority was found: no https subscriber is reached");

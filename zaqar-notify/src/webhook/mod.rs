@@ -3,6 +3,8 @@
 mod address;
 mod client;
 mod headers;
+#[cfg(test)]
+mod rebinding;
 mod resolve;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -24,6 +26,8 @@ pub use self::sign::{InvalidSecret, WebhookSigner};
 pub use crate::limits::HostLimits;
 
 use self::client::{Answer, Client};
+use self::resolve::System;
+use crate::authorities::Authorities;
 use crate::channel::{Channel, Notification, Verdict};
 use crate::confirmation::Confirmation;
 use crate::json;
@@ -32,9 +36,6 @@ use crate::limits::{Hosts, Refusal};
 /// The option that holds what is sent instead of the message, and what stands for the message in it.
 const POST_DATA: &str = "post_data";
 const PLACEHOLDER: &str = "\"$zaqar_message$\"";
-/// How long a delivery waits for another one to the same host to end.
-const TURN_WAIT: Duration = Duration::from_millis(100);
-const TURN_STEP: Duration = Duration::from_millis(10);
 
 /// What an operator may set about webhooks.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct WebhookConfig {
     pub addresses: AddressRules,
     /// What signs them.
     pub signer: WebhookSigner,
+    /// Who certifies `https` receivers, besides the system's authorities.
+    pub authorities: Authorities,
 }
 
 impl Default for WebhookConfig {
@@ -62,6 +65,7 @@ impl Default for WebhookConfig {
             hosts: HostLimits::default(),
             addresses: AddressRules::default(),
             signer: WebhookSigner::default(),
+            authorities: Authorities::default(),
         }
     }
 }
@@ -84,7 +88,7 @@ impl Webhook {
     pub fn new(config: WebhookConfig, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let addresses = Arc::new(config.addresses.clone());
         Ok(Self {
-            client: Client::new(&config, Arc::clone(&addresses))?,
+            client: Client::new(&config, Arc::clone(&addresses), Arc::new(System))?,
             hosts: Hosts::new(config.hosts),
             addresses,
             signer: config.signer,
@@ -104,14 +108,7 @@ impl Webhook {
             Ok(url) => url,
             Err(error) => return Verdict::hopeless(error.to_string()),
         };
-        let mut turn = self.hosts.begin(&host(&url));
-        let mut waited = Duration::ZERO;
-        while matches!(turn, Err(Refusal::Full)) && waited < TURN_WAIT {
-            tokio::time::sleep(TURN_STEP).await;
-            waited += TURN_STEP;
-            turn = self.hosts.begin(&host(&url));
-        }
-        let turn = match turn {
+        let turn = match self.hosts.turn(&host(&url)).await {
             Ok(turn) => turn,
             Err(Refusal::Full | Refusal::Stuck) => return Verdict::Busy,
             // It counts: what is posted to a host that never answers must come to an end, at the

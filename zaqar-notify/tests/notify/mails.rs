@@ -1,71 +1,22 @@
 //! Mail, to a server that only remembers what it took.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use zaqar_notify::Authorities;
 use zaqar_notify::mail::{Mail, MailConfig, MailTemplate, MailTexts, MailTransport, SmtpSecurity};
 use zaqar_notify::webhook::HostLimits;
 
+use crate::sink::{Security, Sink};
 use crate::world::World;
 
-type Mails = Arc<Mutex<Vec<String>>>;
-
-/// A mail server that refuses the first mail for now.
-async fn sink() -> (u16, Mails) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, mails) = (listener.local_addr().unwrap().port(), Mails::default());
-    let kept = Arc::clone(&mails);
-    tokio::spawn(async move {
-        let mut is_first = true;
-        while let Ok((stream, _)) = listener.accept().await {
-            let refuse = std::mem::take(&mut is_first);
-            tokio::spawn(converse(stream, Arc::clone(&kept), refuse));
-        }
-    });
-    (port, mails)
-}
-
-async fn converse(stream: TcpStream, mails: Mails, refuse: bool) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.get_mut().write_all(b"220 sink\r\n").await?;
-    let (mut mail, mut in_data) = (String::new(), false);
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 {
-            return Ok(());
-        }
-        if in_data {
-            if line == ".\r\n" {
-                in_data = false;
-                mails.lock().unwrap().push(std::mem::take(&mut mail));
-                stream.get_mut().write_all(b"250 taken\r\n").await?;
-            } else {
-                mail.push_str(&line);
-            }
-            continue;
-        }
-        let answer: &[u8] = match line.get(..4).unwrap_or_default() {
-            "EHLO" => b"250 sink\r\n",
-            "RCPT" if refuse => b"450 later\r\n",
-            "RCPT" | "MAIL" => {
-                mail.push_str(&line);
-                b"250 ok\r\n"
-            }
-            "DATA" => {
-                in_data = true;
-                b"354 go on\r\n"
-            }
-            "QUIT" => b"221 bye\r\n",
-            _ => b"250 ok\r\n",
-        };
-        stream.get_mut().write_all(answer).await?;
-    }
-}
-
 fn channel(transport: MailTransport) -> Arc<Mail> {
+    trusting(transport, Authorities::default())
+}
+
+/// A channel that believes these authorities besides the system's.
+pub(crate) fn trusting(transport: MailTransport, authorities: Authorities) -> Arc<Mail> {
     let template = MailTemplate {
         topic: "t".into(),
         body: "b".into(),
@@ -73,6 +24,7 @@ fn channel(transport: MailTransport) -> Arc<Mail> {
     };
     let config = MailConfig {
         transport,
+        authorities,
         timeout: Duration::from_secs(20),
         limits: HostLimits::default(),
         texts: MailTexts {
@@ -88,16 +40,17 @@ fn channel(transport: MailTransport) -> Arc<Mail> {
 #[tokio::test]
 async fn mails_are_handed_to_the_server_one_for_each_message_and_again_if_refused() {
     let world = World::new().await;
-    let (port, mails) = sink().await;
+    let sink = Sink::new(Security::None, None, true).await;
     let options = json!({"subject": "News", "from": "tenant@example.org"});
     world.subscribe("mailto:reader@example.org", options).await;
     world.post(0..3).await;
     let security = SmtpSecurity::None;
-    let transport = MailTransport::Smtp { host: "127.0.0.1".into(), port, security, login: None };
+    let (host, port) = ("127.0.0.1".to_owned(), sink.port());
+    let transport = MailTransport::Smtp { host, port, security, login: None };
     let notifier = world.builder().channel("mailto", channel(transport)).start();
     world.done(Duration::ZERO).await;
     notifier.stop().await;
-    let mails = mails.lock().unwrap().clone();
+    let mails = sink.mails();
     assert_eq!(mails.len(), 3);
     for number in 0..3 {
         let body = format!("\"body\": {number}");

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -45,6 +46,7 @@ type Rule = dyn Fn(&Received, usize) -> Answer + Send + Sync;
 /// A web server on a port of its own.
 #[derive(Debug)]
 pub(crate) struct Receiver {
+    scheme: &'static str,
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     server: JoinHandle<()>,
@@ -59,20 +61,39 @@ impl Receiver {
     pub(crate) async fn new(
         rule: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::start(None, Arc::new(rule)).await
+    }
+
+    /// A server that takes everything, behind TLS.
+    pub(crate) async fn secured(acceptor: TlsAcceptor) -> Self {
+        Self::start(Some(acceptor), Arc::new(|_: &Received, _| Answer::Status(200))).await
+    }
+
+    async fn start(tls: Option<TlsAcceptor>, rule: Arc<Rule>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
-        let (kept, rule): (_, Arc<Rule>) = (Arc::clone(&received), Arc::new(rule));
+        let kept = Arc::clone(&received);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&rule)));
+                let (kept, rule) = (Arc::clone(&kept), Arc::clone(&rule));
+                match tls.clone() {
+                    None => drop(tokio::spawn(serve(stream, kept, rule))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        // Who does not like the certificate is gone.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, kept, rule).await;
+                        }
+                    })),
+                }
             }
         });
-        Self { address, received, server }
+        Self { scheme, address, received, server }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("{}://{}/hook", self.scheme, self.address)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -98,7 +119,11 @@ impl Drop for Receiver {
     }
 }
 
-async fn serve(stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, rule: Arc<Rule>) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    received: Arc<Mutex<Vec<Received>>>,
+    rule: Arc<Rule>,
+) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
         let before = {
@@ -120,7 +145,7 @@ async fn serve(stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, rule: Arc
     }
 }
 
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Received> {
+async fn read(stream: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Received> {
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;
     let path = line.split(' ').nth(1)?.to_owned();

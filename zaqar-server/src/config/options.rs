@@ -189,6 +189,9 @@ option_table! {
         /// Most subscriptions that this server delivers to at a time; 0: it delivers nothing and
         /// leaves that to other servers on the same store.
         max_notifier_workers: u32 = 64_u32, 0 to 1000;
+        /// Most subscriptions of one project that this server delivers to at a time; at most three
+        /// quarters of `max_notifier_workers`, so that others always find one.
+        per_project_max: u32 = 48_u32, 1 to 1000;
         /// How often the store is asked for what was posted through another server, and for retries.
         poll_interval_ms: u64 = 250_u64, 10 to 60000;
         /// How long, in seconds, another server waits before it takes over what this one was
@@ -210,6 +213,9 @@ option_table! {
         /// Keys that sign what is sent to webhooks, `whsec_` and base64 or plain text. Each makes a
         /// signature, so that a receiver may know the new or the old one. Empty: nothing is signed.
         signing_secrets: SecretList = [];
+        /// A file of certificates (PEM) of authorities that certify `https` subscribers and the mail
+        /// server, besides the system's. Empty: the system's alone.
+        ca_file: String = "";
         /// Networks, as `10.1.0.0/16` or `fd00::/8`, that webhooks may be in although they are not
         /// public. Whoever may subscribe can make the server send requests there.
         allowed_networks: TextList = [];
