@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod sockets;
 mod stub;
 #[cfg(test)]
 mod support;
