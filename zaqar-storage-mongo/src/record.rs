@@ -96,6 +96,8 @@ impl Record {
     /// What is wrong with the store's record now.
     pub(crate) async fn check(&self, store: &Store) -> Result<Option<String>> {
         const OPERATION: &str = "health";
+        // Before the record is read: an opening that is counted meanwhile is not in it yet.
+        let before = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let found = Store::find_in::<Row>(&store.collection(META), Query::id(ID)).await;
         let found = found.map_err(|error| failed(OPERATION, &error))?.pop();
         let lost = |what: &str| Some(format!("store lost data: {what}"));
@@ -107,10 +109,10 @@ impl Record {
             return Ok(lost("it held data, but not its own record, when it was opened"));
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if row.opened < *seen {
+        if row.opened < before {
             return Ok(lost("it is older than it was"));
         }
-        *seen = row.opened;
+        *seen = row.opened.max(*seen);
         Ok(None)
     }
 }

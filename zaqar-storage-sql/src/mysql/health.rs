@@ -24,12 +24,13 @@ impl Watch {
     /// Asks the server.
     pub(crate) async fn look(&self, server: &Server) -> Result<Health> {
         const OPERATION: &str = "health";
+        let before = self.identity.before();
         let answers = server.read_all(OPERATION, settings::look()).await?;
         let findings = settings::read(&answers).told(OPERATION)?;
         let mut health = Health::good(server.clock.now());
         health.backend_now = findings.server_now;
         findings::tell(&findings.unsafe_settings, &mut health);
-        if let Some(lost) = self.identity.compare(&findings.identity) {
+        if let Some(lost) = self.identity.compare(before, &findings.identity) {
             tracing::error!(database = %self.database, "{lost}");
             health.safe = false;
             health.warnings.push(lost.to_owned());

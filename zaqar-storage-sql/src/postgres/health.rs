@@ -28,6 +28,7 @@ impl Watch {
     /// Asks the server.
     pub(crate) async fn look(&self, server: &Server) -> Result<Health> {
         const OPERATION: &str = "health";
+        let before = self.identity.before();
         let rows = server.read(OPERATION, settings::look(&self.schema)).await?;
         let row = rows.first().ok_or(sqlx::Error::RowNotFound).told(OPERATION)?;
         let findings = settings::read(row).told(OPERATION)?;
@@ -38,7 +39,7 @@ impl Watch {
             health.safe = false;
             health.warnings.push("may lose messages: synchronous_commit is not on".to_owned());
         }
-        if let Some(lost) = self.identity.compare(&findings.identity) {
+        if let Some(lost) = self.identity.compare(before, &findings.identity) {
             tracing::error!(schema = %self.schema, "{lost}");
             health.safe = false;
             health.warnings.push(lost.to_owned());
