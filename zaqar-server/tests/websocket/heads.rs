@@ -79,6 +79,8 @@ impl Head {
         config.admin.bind = String::new();
         config.websocket.enabled = true;
         config.websocket.port = 0;
+        // A test that is slow to read is not silent for that.
+        config.websocket.idle_timeout_ms = 600_000;
         config.message_store.uri = storage.into();
         Self(serve::start(config).await.unwrap())
     }
