@@ -9,6 +9,7 @@ use zaqar_core::{
     Timestamp, Ttl,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{Failure, NativeResult, failed, vanished};
 use crate::heads::Head;
@@ -166,18 +167,18 @@ impl ClaimController for MongoData {
         const OPERATION: &str = "claim_get";
         let store = &self.handle.store;
         let q = queue_code(queue.incarnation);
-        let found: Option<ClaimRow> =
-            store.find_one(OPERATION, Query::id(claim_key(q, id))).await?;
+        let view = store.view(OPERATION, Place::Queue(q)).await?;
+        let found: Option<ClaimRow> = view.find_one(Query::id(claim_key(q, id))).await?;
         let now = store.clock.now();
         let live = found.filter(|claim| claim.ends > now.as_millis());
         let rows: Vec<MessageRow> = match &live {
             Some(claim) => {
                 let query = Query::of(claim.holds(q, id, now)).sort(doc! { "_id": 1 });
-                store.find(OPERATION, DATA, query).await?
+                view.find(DATA, query).await?
             }
             None => Vec::new(),
         };
-        let head = store.head(OPERATION, queue).await?;
+        let head = view.head(queue).await?;
         let shown = rows.into_iter().filter(|row| row.s > head.purged);
         let messages: NativeResult<Vec<Message>> =
             shown.map(|row| row.message(queue.incarnation, now)).collect();

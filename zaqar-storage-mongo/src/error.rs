@@ -157,6 +157,11 @@ pub(crate) fn is_transient(error: &Native) -> bool {
     error.contains_label(TRANSIENT_TRANSACTION_ERROR)
 }
 
+/// Whether a read that failed so may succeed when it is done again.
+pub(crate) fn is_passing(error: &Native) -> bool {
+    matches!(retry_of(error), Retry::Later)
+}
+
 /// Whether there was nobody to ask, although an election had its time.
 pub(crate) fn is_nobody_there(error: &Native) -> bool {
     matches!(&*error.kind, ErrorKind::ServerSelection { .. })

@@ -83,7 +83,7 @@ async fn collect_step(store: &Store, options: &GcOptions, rows_max: i64) -> Resu
 /// Removes documents that meet a condition; how many.
 async fn remove(store: &Store, condition: Document, index: &str, rows_max: i64) -> Result<u64> {
     let query = Query::of(condition.clone()).by(index).fields(&["_id"]).limit(rows_max);
-    let found: Vec<Id> = store.find(OPERATION, DATA, query).await?;
+    let found: Vec<Id> = store.glance(OPERATION).find(DATA, query).await?;
     if found.is_empty() {
         return Ok(0);
     }
@@ -101,7 +101,7 @@ async fn remove(store: &Store, condition: Document, index: &str, rows_max: i64) 
 /// Removes documents of one queue that was purged or closed; how many.
 async fn reclaim(store: &Store, rows_max: i64) -> Result<u64> {
     let query = Query::of(doc! { "gc": true }).by("reclaim").limit(1);
-    let heads: Vec<Head> = store.find(OPERATION, DATA, query).await?;
+    let heads: Vec<Head> = store.glance(OPERATION).find(DATA, query).await?;
     let Some(head) = heads.into_iter().next() else { return Ok(0) };
     let q = head.q;
     let range = if head.is_live() {

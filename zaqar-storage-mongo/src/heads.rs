@@ -13,6 +13,7 @@ use zaqar_core::{
     Result,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{Failure, NativeResult, damaged};
 use crate::query::Query;
@@ -243,7 +244,9 @@ impl QueueHeadController for MongoData {
     }
 
     async fn head_get(&self, queue: &QueueRef) -> Result<QueueHead> {
-        Ok(self.handle.store.head("head_get", queue).await?.public())
+        let place = Place::Queue(queue_code(queue.incarnation));
+        let view = self.handle.store.view("head_get", place).await?;
+        Ok(view.head(queue).await?.public())
     }
 
     async fn head_move(&self, queue: &QueueRef, epoch: u64) -> Result<QueueHead> {

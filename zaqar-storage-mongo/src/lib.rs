@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod abandoned;
+mod barrier;
 mod claims;
 mod config;
 mod control;

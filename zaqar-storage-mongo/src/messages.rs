@@ -12,16 +12,18 @@ use zaqar_core::{
 };
 use zaqar_storage_lanes::Weight;
 
+use crate::barrier::Place;
 use crate::driver::MongoData;
-use crate::error::{NativeResult, failed, vanished};
+use crate::error::{NativeResult, vanished};
 use crate::moves::{InsertMoved, Purge};
 use crate::posts::Post;
 use crate::query::Query;
+use crate::reader::View;
 use crate::removals::{Removal, Rule};
 use crate::rows::MessageRow;
 use crate::schema::DATA;
 use crate::stats;
-use crate::sweep;
+use crate::sweep::{self, Id};
 use crate::tables::{CLAIMABLE, PARKED, POSITION_MAX, message_key, queue_code};
 use crate::takes::Taker;
 
@@ -65,9 +67,13 @@ fn listing(
 impl MongoData {
     /// The position that a marker stands for: the queue's own place, or where a message moved in
     /// stands.
-    async fn position_of_marker(&self, queue: &QueueRef, marker: MessageMarker) -> Result<i64> {
+    async fn position_of_marker(
+        view: &View<'_>,
+        queue: &QueueRef,
+        marker: MessageMarker,
+    ) -> Result<i64> {
         let id = MessageId::from(marker);
-        let found = self.handle.store.position_of(LIST, queue, id).await?;
+        let found = view.position_of(queue, id).await?;
         // A place that no message can have lies behind the end; another incarnation's is no place.
         let own = id.incarnation() == queue.incarnation;
         Ok(found.unwrap_or(if own { POSITION_MAX } else { 0 }))
@@ -76,23 +82,21 @@ impl MongoData {
     /// Reads messages of a queue, then its head; `None` if more was purged than was known, so that
     /// the read is to be done anew.
     async fn read(
-        &self,
-        operation: &'static str,
+        view: &View<'_>,
         queue: &QueueRef,
         query: Query,
         now: Timestamp,
     ) -> Result<Option<Vec<Message>>> {
-        let store = &self.handle.store;
-        let known = store.bounds.purged(queue_code(queue.incarnation));
-        let rows: Vec<MessageRow> = store.find(operation, DATA, query).await?;
-        let head = store.head(operation, queue).await?;
+        let known = view.purged(queue);
+        let rows: Vec<MessageRow> = view.find(DATA, query).await?;
+        let head = view.head(queue).await?;
         if head.purged > known {
             return Ok(None);
         }
         let shown = rows.into_iter().filter(|row| row.s > head.purged);
         let messages: NativeResult<Vec<Message>> =
             shown.map(|row| row.message(queue.incarnation, now)).collect();
-        messages.map(Some).map_err(|error| failed(operation, &error))
+        messages.map(Some).map_err(|error| view.failed(&error))
     }
 
     async fn find_some(
@@ -103,9 +107,10 @@ impl MongoData {
     ) -> Result<HashMap<MessageId, Message>> {
         let store = &self.handle.store;
         let q = queue_code(queue.incarnation);
+        let view = store.view(operation, Place::Queue(q)).await?;
         let mut keys = Vec::with_capacity(ids.len());
         for id in ids {
-            let position = store.position_of(operation, queue, *id).await?;
+            let position = view.position_of(queue, *id).await?;
             keys.extend(position.map(|position| message_key(q, position)));
         }
         loop {
@@ -115,7 +120,7 @@ impl MongoData {
                 "q": q,
                 "expires": { "$gt": now.as_millis() },
             };
-            if let Some(found) = self.read(operation, queue, Query::of(filter), now).await? {
+            if let Some(found) = Self::read(&view, queue, Query::of(filter), now).await? {
                 return Ok(found.into_iter().map(|message| (message.id, message)).collect());
             }
         }
@@ -162,45 +167,45 @@ impl MessageController for MongoData {
     ) -> Result<Page<Message, MessageMarker>> {
         let store = &self.handle.store;
         let q = queue_code(queue.incarnation);
+        let view = store.view(LIST, Place::Queue(q)).await?;
         let after = match options.marker {
             None => 0,
-            Some(marker) => self.position_of_marker(queue, marker).await?,
+            Some(marker) => Self::position_of_marker(&view, queue, marker).await?,
         };
         let mut whole = false;
         loop {
             let now = store.clock.now();
-            let from = after.max(store.bounds.purged(q));
+            let from = after.max(view.purged(queue));
             let (filter, index, order) = listing(q, from, &options, whole, now);
-            if index == "claimable" {
-                let matured = sweep::is_matured(&store.collection(DATA), q, now).await;
-                if matured.map_err(|error| failed(LIST, &error))? {
-                    // Free by time, but not in the index yet: it must not be stepped over.
-                    let release = |store: std::sync::Arc<crate::store::Store>| async move {
-                        sweep::release(&store, q, now).await
-                    };
-                    let party = Some(queue.key.project.clone());
-                    let released = self.handle.finish(party, LIST, release).await?;
-                    // Somebody released it, and the majority does not know yet: look at each message.
-                    whole = released == 0;
-                    continue;
-                }
+            if index == "claimable"
+                && !view.find::<Id>(DATA, sweep::any_matured(q, now)).await?.is_empty()
+            {
+                // Free by time, but not in the index yet: it must not be stepped over.
+                let release = |store: std::sync::Arc<crate::store::Store>| async move {
+                    sweep::release(&store, q, now).await
+                };
+                let party = Some(queue.key.project.clone());
+                let released = self.handle.finish(party, LIST, release).await?;
+                // Somebody released it, and the majority does not know yet: look at each message.
+                whole = released == 0;
+                continue;
             }
             let limit = i64::from(options.limit.get());
             let query = Query::of(filter).by(index).sort(order).limit(limit);
-            if let Some(messages) = self.read(LIST, queue, query, now).await? {
+            if let Some(messages) = Self::read(&view, queue, query, now).await? {
                 return Ok(Page::of(messages, |message| message.marker));
             }
         }
     }
 
     async fn message_first(&self, queue: &QueueRef, end: QueueEnd) -> Result<Option<Message>> {
-        const OPERATION: &str = "message_first";
         let store = &self.handle.store;
         let q = queue_code(queue.incarnation);
+        let view = store.view("message_first", Place::Queue(q)).await?;
         loop {
             let now = store.clock.now();
-            let query = stats::edge(q, store.bounds.purged(q), end, now);
-            if let Some(found) = self.read(OPERATION, queue, query, now).await? {
+            let query = stats::edge(q, view.purged(queue), end, now);
+            if let Some(found) = Self::read(&view, queue, query, now).await? {
                 return Ok(found.into_iter().next());
             }
         }

@@ -8,6 +8,7 @@ use zaqar_core::{DriverInfo, OpenError};
 use zaqar_storage_lanes::{Gate, LaneLimits, Lanes};
 
 use crate::abandoned::Abandoned;
+use crate::barrier::Barrier;
 use crate::config::{MongoConfig, Unsafe};
 use crate::driver::{MongoControl, MongoData};
 use crate::error::{NativeResult, open_error};
@@ -31,18 +32,21 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<MongoDrivers
     refuse(config.unsafe_setting.as_ref(), options.unreliable)?;
     let client = Client::with_options(config.client).map_err(|error| open_error(&error))?;
     let admin = client.database("admin");
-    let Deployment { sharded, weakness, .. } =
+    let Deployment { sharded, alone, weakness, .. } =
         inspect(&admin).await.map_err(|error| open_error(&error))?;
     refuse(weakness.as_ref(), options.unreliable)?;
     let database = client.database(&config.database);
     schema::ensure(&database, sharded).await?;
     let version = version(&admin).await.map_err(|error| open_error(&error))?;
+    let barrier = Lanes::new(Barrier::new(database.clone(), alone), None, LaneLimits::new());
     let store = Arc::new(Store {
         client,
         database,
         clock: options.clock,
         write_concern: config.write_concern,
         application: config.application,
+        sharded,
+        barrier,
         bounds: Bounds::default(),
         abandoned: Abandoned::default(),
     });

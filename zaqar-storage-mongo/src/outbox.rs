@@ -9,6 +9,7 @@ use zaqar_core::{
     Timestamp, Transfer, Ttl,
 };
 
+use crate::barrier::Place;
 use crate::deliveries::{Complete, Renew};
 use crate::driver::MongoData;
 use crate::error::{Failure, NativeResult, damaged, failed};
@@ -270,8 +271,9 @@ impl OutboxController for MongoData {
         let range = doc! { "$gt": exhausted_key(q, after), "$lte": exhausted_key(q, POSITION_MAX) };
         let query = Query::of(doc! { "_id": range, "q": q }).by("_id_").sort(doc! { "_id": 1 });
         let query = query.limit(i64::from(limit.get()));
-        let rows: Vec<Exhausted> = store.find(OPERATION, DATA, query).await?;
-        store.head(OPERATION, queue).await?;
+        let view = store.view(OPERATION, Place::Queue(q)).await?;
+        let rows: Vec<Exhausted> = view.find(DATA, query).await?;
+        view.head(queue).await?;
         let items: NativeResult<Vec<_>> = rows.into_iter().map(Exhausted::shown).collect();
         let items = items.map_err(|error| failed(OPERATION, &error))?;
         Ok(Page::of(items, |record| record.number))
@@ -298,15 +300,14 @@ impl OutboxController for MongoData {
 
     async fn outbox_backlog(&self) -> Result<OutboxBacklog> {
         const OPERATION: &str = "outbox_backlog";
-        let store = &self.handle.store;
-        let of_kind = async |kind: &'static str| {
-            store.count(OPERATION, DATA, doc! { "k": kind }, "kinds").await
-        };
+        let view = self.handle.store.view(OPERATION, Place::Rest).await?;
+        let of_kind =
+            async |kind: &'static str| view.count(DATA, doc! { "k": kind }, "kinds").await;
         let (entries, retries, exhausted, transfers) = tokio::try_join!(
             of_kind(kind::OUTBOX),
             of_kind(kind::RETRY),
             of_kind(kind::EXHAUSTED),
-            stats::transfers(store, OPERATION),
+            stats::transfers(&view),
         )?;
         Ok(OutboxBacklog { entries, retries, exhausted, transfers })
     }

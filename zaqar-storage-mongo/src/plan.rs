@@ -1,8 +1,9 @@
 //! What is planned for takers is recorded, and carried out by conditional writes.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, Timestamp as Moment, doc};
 use zaqar_core::{Effect, Message, QueueRef, Result, Timestamp};
 
+use crate::barrier::operation_time;
 use crate::claims::ClaimRow;
 use crate::error::{effect_of, engine_error, failed, lost_upserts_only, partial};
 use crate::holding::Holding;
@@ -129,8 +130,13 @@ impl Plan {
     }
 
     /// Puts the planned messages under their claims, each if it still is claimable; waits for the
-    /// majority and its journals. `false`: there was nothing to write.
-    pub(crate) async fn write(mut self, store: &Store, holdings: &[Holding]) -> Result<bool> {
+    /// majority and its journals. When that was, in the time of the log; `None`: there was nothing
+    /// to write.
+    pub(crate) async fn write(
+        mut self,
+        store: &Store,
+        holdings: &[Holding],
+    ) -> Result<Option<Moment>> {
         for holding in holdings.iter().filter(|holding| holding.is_hungry()) {
             if holding.is_to_be_tried() {
                 // Nothing is known of the messages of somebody else's plan.
@@ -148,12 +154,14 @@ impl Plan {
             self.hold(holding, positions(true), true);
         }
         if self.changes.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let acknowledged = store.write_concern_document();
         let acknowledged = acknowledged.map_err(|error| failed(OPERATION, &error))?;
-        whole(OPERATION, &send(store, self.changes, acknowledged).await?)?;
-        Ok(true)
+        let reply = send(store, self.changes, acknowledged).await?;
+        whole(OPERATION, &reply)?;
+        let moment = operation_time(&reply);
+        moment.map(Some).map_err(|error| engine_error(OPERATION, Effect::Unknown, &error))
     }
 
     /// Puts messages under a claim: those that live long enough, or those whose lives are extended.

@@ -9,7 +9,8 @@ use mongodb::bson::doc;
 use serde::Deserialize;
 use zaqar_core::{ClaimId, OpenError, Result};
 
-use crate::error::{Failure, failed};
+use crate::barrier::Place;
+use crate::error::Failure;
 use crate::query::Query;
 use crate::schema::{DATA, META, QUEUES};
 use crate::step::Step;
@@ -98,8 +99,8 @@ impl Record {
         const OPERATION: &str = "health";
         // Before the record is read: an opening that is counted meanwhile is not in it yet.
         let before = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Store::find_in::<Row>(&store.collection(META), Query::id(ID)).await;
-        let found = found.map_err(|error| failed(OPERATION, &error))?.pop();
+        let view = store.view(OPERATION, Place::Rest).await?;
+        let found = view.find::<Row>(META, Query::id(ID)).await?.pop();
         let lost = |what: &str| Some(format!("store lost data: {what}"));
         let Some(row) = found else { return Ok(lost("its own record is gone")) };
         if row.uuid != self.uuid {

@@ -5,6 +5,7 @@ use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use zaqar_core::{Health, Result, Timestamp};
 
+use crate::barrier::is_alone;
 use crate::config::Unsafe;
 use crate::error::{NativeResult, failed, is_no_replication, is_unauthorized};
 use crate::store::Handle;
@@ -14,6 +15,8 @@ use crate::store::Handle;
 pub(crate) struct Deployment {
     /// Whether it is the router of a sharded cluster.
     pub(crate) sharded: bool,
+    /// Whether no other member could become primary.
+    pub(crate) alone: bool,
     /// What may lose messages.
     pub(crate) weakness: Option<Unsafe>,
     /// The server's own time.
@@ -27,7 +30,7 @@ pub(crate) async fn inspect(admin: &Database) -> NativeResult<Deployment> {
     let now = now.map(|now| Timestamp::from_millis(now.timestamp_millis()));
     if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
         // A shard is a replica set and cannot be asked from here.
-        return Ok(Deployment { sharded: true, weakness: None, now });
+        return Ok(Deployment { sharded: true, alone: false, weakness: None, now });
     }
     let weakness = if hello.contains_key("setName") {
         match replica_set(admin).await? {
@@ -37,7 +40,7 @@ pub(crate) async fn inspect(admin: &Database) -> NativeResult<Deployment> {
     } else {
         Some(Unsafe::new("deployment", "a standalone server", "a replica set (of one, at least)"))
     };
-    Ok(Deployment { sharded: false, weakness, now })
+    Ok(Deployment { sharded: false, alone: is_alone(&hello), weakness, now })
 }
 
 /// A setting that this account may not read is as good as unsafe.

@@ -1,15 +1,17 @@
-//! Counting: exact, from the indexes, on the primary.
+//! Counting: exact, from the indexes.
 
 use mongodb::bson::{Document, doc};
 use zaqar_core::{MessageEdge, QueueEnd, QueueRef, QueueStats, Result, StoreVolume, Timestamp};
 
+use crate::barrier::Place;
 use crate::error::failed;
 use crate::heads::Head;
 use crate::query::Query;
+use crate::reader::View;
 use crate::rows::MessageRow;
 use crate::schema::DATA;
 use crate::store::Store;
-use crate::tables::{PARKED, POSITION_MAX, message_key};
+use crate::tables::{PARKED, POSITION_MAX, message_key, queue_code};
 
 const STATS: &str = "message_stats";
 const VOLUME: &str = "volume";
@@ -30,8 +32,7 @@ pub(crate) fn edge(q: i64, purged: i64, end: QueueEnd, now: Timestamp) -> Query 
 /// The index alone answers, but while purged messages are still to be removed: those are told apart
 /// by their documents.
 async fn count(
-    store: &Store,
-    operation: &'static str,
+    view: &View<'_>,
     head: &Head,
     condition: Document,
     index: &'static str,
@@ -41,7 +42,7 @@ async fn count(
     if head.purged > head.reclaimed {
         filter.insert("s", doc! { "$gt": head.purged });
     }
-    store.count(operation, DATA, filter, index).await
+    view.count(DATA, filter, index).await
 }
 
 fn living(now: Timestamp) -> Document {
@@ -60,12 +61,13 @@ fn parked() -> Document {
 
 /// Counts a queue's live messages.
 pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats> {
+    let view = store.view(STATS, Place::Queue(queue_code(queue.incarnation))).await?;
     loop {
-        let head = store.head(STATS, queue).await?;
+        let head = view.head(queue).await?;
         let (q, now) = (head.q, store.clock.now());
         let edge = async |end| -> Result<Option<MessageEdge>> {
             let query = edge(q, head.purged, end, now);
-            let row: Option<MessageRow> = store.find_one(STATS, query).await?;
+            let row: Option<MessageRow> = view.find_one(query).await?;
             let message = row.map(|row| row.message(queue.incarnation, now)).transpose();
             let message = message.map_err(|error| failed(STATS, &error))?;
             Ok(message.map(|message| MessageEdge {
@@ -75,13 +77,13 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
             }))
         };
         let (living, claimed, parked, oldest, newest) = tokio::try_join!(
-            count(store, STATS, &head, living(now), "expiring"),
-            count(store, STATS, &head, claimed(now), "maturing"),
-            count(store, STATS, &head, parked(), "parked"),
+            count(&view, &head, living(now), "expiring"),
+            count(&view, &head, claimed(now), "maturing"),
+            count(&view, &head, parked(), "parked"),
             edge(QueueEnd::Oldest),
             edge(QueueEnd::Newest),
         )?;
-        let after = store.head(STATS, queue).await?;
+        let after = view.head(queue).await?;
         if after.purged != head.purged {
             continue;
         }
@@ -98,20 +100,21 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
 /// still to be reclaimed.
 pub(crate) async fn volume(store: &Store) -> Result<StoreVolume> {
     let now = store.clock.now();
+    let view = store.view(VOLUME, Place::Rest).await?;
     let (mut all, held, parked_all) = tokio::try_join!(
-        store.count(VOLUME, DATA, living(now), "expiring"),
-        store.count(VOLUME, DATA, claimed(now), "maturing"),
-        store.count(VOLUME, DATA, parked(), "parked"),
+        view.count(DATA, living(now), "expiring"),
+        view.count(DATA, claimed(now), "maturing"),
+        view.count(DATA, parked(), "parked"),
     )?;
     let mut claimed_all = held.saturating_add(parked_all);
     let query = Query::of(doc! { "gc": true }).by("reclaim");
-    let heads: Vec<Head> = store.find(VOLUME, DATA, query).await?;
+    let heads: Vec<Head> = view.find(DATA, query).await?;
     for head in heads {
         let last = if head.is_live() { head.purged } else { POSITION_MAX };
         let hidden = async |condition: Document, index| {
             let mut filter = doc! { "q": head.q, "s": { "$lte": last } };
             filter.extend(condition);
-            store.count(VOLUME, DATA, filter, index).await
+            view.count(DATA, filter, index).await
         };
         let (living, held, parked) = tokio::try_join!(
             hidden(living(now), "expiring"),
@@ -125,18 +128,18 @@ pub(crate) async fn volume(store: &Store) -> Result<StoreVolume> {
 }
 
 /// Counts the dead letters on their way, of queues that still have them.
-pub(crate) async fn transfers(store: &Store, operation: &'static str) -> Result<u64> {
-    let mut all = store.count(operation, DATA, parked(), "parked").await?;
+pub(crate) async fn transfers(view: &View<'_>) -> Result<u64> {
+    let mut all = view.count(DATA, parked(), "parked").await?;
     if all == 0 {
         return Ok(0);
     }
     let query = Query::of(doc! { "gc": true }).by("reclaim");
-    let heads: Vec<Head> = store.find(operation, DATA, query).await?;
+    let heads: Vec<Head> = view.find(DATA, query).await?;
     for head in heads {
         // What was purged, or closed with its queue, is on its way nowhere.
         let last = if head.is_live() { head.purged } else { POSITION_MAX };
         let hidden = doc! { "q": head.q, "s": { "$lte": last }, "avail": PARKED };
-        all = all.saturating_sub(store.count(operation, DATA, hidden, "parked").await?);
+        all = all.saturating_sub(view.count(DATA, hidden, "parked").await?);
     }
     Ok(all)
 }

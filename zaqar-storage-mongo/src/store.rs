@@ -10,7 +10,8 @@ use zaqar_core::{Clock, DriverInfo, QueueRef, Result};
 use zaqar_storage_lanes::{Gate, Lanes, Party};
 
 use crate::abandoned::Abandoned;
-use crate::error::{NativeResult, effect_of, engine_error, failed, vanished};
+use crate::barrier::Barrier;
+use crate::error::{NativeResult, effect_of, engine_error, vanished};
 use crate::posts::PostStep;
 use crate::query::{Query, read};
 use crate::reader::Bounds;
@@ -29,6 +30,10 @@ pub(crate) struct Store {
     pub(crate) write_concern: WriteConcern,
     /// The name under which the server knows this application.
     pub(crate) application: String,
+    /// Whether it was opened through the router of a sharded cluster.
+    pub(crate) sharded: bool,
+    /// Where reads wait for a moment that they may be answered from.
+    pub(crate) barrier: Lanes<Barrier>,
     /// What is known of queues that never becomes untrue.
     pub(crate) bounds: Bounds,
     /// Operations that nobody waits for any more.
@@ -36,7 +41,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A collection of raw documents: majority reads from the primary, majority writes.
+    /// A collection of raw documents: majority reads from the primary, majority writes. What is
+    /// answered is not read here but through a [`View`](crate::reader::View).
     pub(crate) fn collection(&self, name: &str) -> Collection<RawDocumentBuf> {
         self.database.collection(name)
     }
@@ -48,7 +54,7 @@ impl Store {
         self.database.collection_with_options(DATA, local)
     }
 
-    /// Finds documents, reading each with `each`.
+    /// Finds documents, as the collection's read concern says.
     pub(crate) async fn find_in<T: DeserializeOwned>(
         collection: &Collection<RawDocumentBuf>,
         query: Query,
@@ -59,39 +65,6 @@ impl Store {
             rows.push(read(cursor.current())?);
         }
         Ok(rows)
-    }
-
-    /// Finds documents.
-    pub(crate) async fn find<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        collection: &str,
-        query: Query,
-    ) -> Result<Vec<T>> {
-        let found = Self::find_in(&self.collection(collection), query).await;
-        found.map_err(|error| failed(operation, &error))
-    }
-
-    /// Finds one document of `data`.
-    pub(crate) async fn find_one<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        query: Query,
-    ) -> Result<Option<T>> {
-        Ok(self.find(operation, DATA, query.limit(1)).await?.pop())
-    }
-
-    /// Counts documents.
-    pub(crate) async fn count(
-        &self,
-        operation: &'static str,
-        collection: &str,
-        filter: Document,
-        index: &str,
-    ) -> Result<u64> {
-        let hint = mongodb::options::Hint::Name(index.to_owned());
-        let counted = self.collection(collection).count_documents(filter).hint(hint).await;
-        counted.map_err(|error| failed(operation, &error))
     }
 
     /// The acknowledgement of every write, for commands that are put together by hand.
@@ -202,6 +175,7 @@ impl Handle {
         self.takes.close().await;
         self.removals.close().await;
         self.gate.close().await;
+        self.store.barrier.close().await;
         self.store.client.clone().shutdown().immediate(true).await;
     }
 }

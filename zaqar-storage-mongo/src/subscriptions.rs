@@ -8,6 +8,7 @@ use zaqar_core::{
     SubscriptionController, SubscriptionId, Timestamp, Ttl, UpdateSubscription,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{NativeResult, damaged, failed};
 use crate::query::Query;
@@ -91,9 +92,10 @@ impl MongoData {
         query: Query,
         now: Timestamp,
     ) -> Result<Vec<Subscription>> {
-        let store = &self.handle.store;
-        let rows: Vec<SubscriptionRow> = store.find(operation, DATA, query).await?;
-        store.head(operation, queue).await?;
+        let place = Place::Queue(queue_code(queue.incarnation));
+        let view = self.handle.store.view(operation, place).await?;
+        let rows: Vec<SubscriptionRow> = view.find(DATA, query).await?;
+        view.head(queue).await?;
         let read: NativeResult<Vec<_>> =
             rows.iter().map(|row| row.subscription(queue, now)).collect();
         read.map_err(|error| failed(operation, &error))

@@ -6,13 +6,12 @@
 
 use std::collections::VecDeque;
 
-use mongodb::Collection;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 use zaqar_core::{GcReport, Result, Timestamp};
 
 use crate::driver::MongoData;
-use crate::error::{NativeResult, failed};
+use crate::error::failed;
 use crate::query::Query;
 use crate::schema::DATA;
 use crate::store::Store;
@@ -45,31 +44,18 @@ fn of_queue(q: i64, condition: Document) -> Document {
     filter
 }
 
-async fn any(
-    data: &Collection<RawDocumentBuf>,
-    filter: Document,
-    index: &str,
-) -> NativeResult<bool> {
-    let query = Query::of(filter).by(index).fields(&["_id"]).limit(1);
-    Ok(!Store::find_in::<Id>(data, query).await?.is_empty())
+fn any(filter: Document, index: &str) -> Query {
+    Query::of(filter).by(index).fields(&["_id"]).limit(1)
 }
 
-/// Whether anything of a queue has matured and is not released.
-pub(crate) async fn is_matured(
-    data: &Collection<RawDocumentBuf>,
-    q: i64,
-    now: Timestamp,
-) -> NativeResult<bool> {
-    any(data, of_queue(q, matured(now)), "maturing").await
+/// Finds anything of a queue that has matured and is not released.
+pub(crate) fn any_matured(q: i64, now: Timestamp) -> Query {
+    any(of_queue(q, matured(now)), "maturing")
 }
 
-/// Whether anything of a queue has expired and is not retired.
-pub(crate) async fn is_expired(
-    data: &Collection<RawDocumentBuf>,
-    q: i64,
-    now: Timestamp,
-) -> NativeResult<bool> {
-    any(data, of_queue(q, expired(now)), "expiring").await
+/// Finds anything of a queue that has expired and is not retired.
+pub(crate) fn any_expired(q: i64, now: Timestamp) -> Query {
+    any(of_queue(q, expired(now)), "expiring")
 }
 
 /// Releases up to K matured messages of one queue; how many.

@@ -27,6 +27,7 @@ use zaqar_core::{ClaimId, Claimed, CreateClaim, Message, PageLimit, QueueRef, Re
 use zaqar_storage_lanes::{LaneStep, Weight};
 
 use crate::abandoned::Underway;
+use crate::barrier::Place;
 use crate::claims::{ClaimRow, Release};
 use crate::driver::MongoData;
 use crate::error::{NativeResult, failed, unsure};
@@ -35,10 +36,11 @@ use crate::holding::Holding;
 use crate::plan::{Plan, remove_popped};
 use crate::posts::same;
 use crate::query::Query;
+use crate::reader::View;
 use crate::rows::{MessageRow, length_code};
 use crate::schema::DATA;
 use crate::store::Store;
-use crate::sweep;
+use crate::sweep::{self, Id};
 use crate::tables::{CLAIMABLE, claim_key, message_key, queue_code};
 use crate::task::transact;
 
@@ -200,7 +202,7 @@ async fn take_in_rounds(
         let mut plan = Plan::new(look.q, look.now);
         deal(&mut look, holdings, &mut plan);
         plan.record(store, holdings).await?;
-        if !plan.write(store, holdings).await? {
+        let Some(written) = plan.write(store, holdings).await? else {
             let more = (look.matured || look.expired) && wanted(holdings) > 0;
             if !more {
                 break;
@@ -208,9 +210,11 @@ async fn take_in_rounds(
             // Nothing to be had yet, and more is due: on with the next step.
             swept = false;
             continue;
-        }
+        };
         *wrote = true;
-        if !collect(store, queue, holdings).await? {
+        // Another primary than the one that wrote may answer: it shows the write, or does not answer.
+        let view = store.view_after(TakeStep::OPERATION, written);
+        if !collect(store, &view, queue, holdings).await? {
             break;
         }
     }
@@ -225,14 +229,28 @@ fn wanted(holdings: &[Holding]) -> usize {
 /// Looks at all of it at once: what is written afterwards is conditional anyway.
 async fn look(store: &Store, queue: &QueueRef, holdings: &[Holding]) -> Result<Look> {
     let q = queue_code(queue.incarnation);
-    let now = store.clock.now();
-    let looked = look_ahead(store, queue, holdings, now).await;
-    let (head, claims, found, matured, expired) =
-        looked.map_err(|error| failed(TakeStep::OPERATION, &error))?;
-    let head = checked(queue, head)?;
-    store.bounds.note(&head);
-    let found = found.into_iter().filter(|candidate| candidate.s > head.purged).collect();
-    Ok(Look { q, now, claims, found, matured, expired })
+    loop {
+        let now = store.clock.now();
+        let known = store.bounds.purged(q);
+        let looked = look_ahead(store, queue, holdings, now).await;
+        let (head, claims, found, matured, expired) =
+            looked.map_err(|error| failed(TakeStep::OPERATION, &error))?;
+        let head = match checked(queue, head) {
+            Ok(head) if head.purged <= known => head,
+            // Nothing is written that would tell whether this look was that of a primary.
+            seen => {
+                let view = store.view(TakeStep::OPERATION, Place::Queue(q)).await?;
+                let sure = view.head(queue).await?;
+                if sure.purged > known {
+                    // The look was at what was purged.
+                    continue;
+                }
+                seen.unwrap_or(sure)
+            }
+        };
+        let found = found.into_iter().filter(|candidate| candidate.s > head.purged).collect();
+        return Ok(Look { q, now, claims, found, matured, expired });
+    }
 }
 
 type Looked = (Option<Head>, Vec<ClaimRow>, Vec<Candidate>, bool, bool);
@@ -267,10 +285,10 @@ async fn look_ahead(
         Store::find_in::<Head>(&data, head_query(queue).limit(1)),
         claims,
         Store::find_in(&data, claimable),
-        sweep::is_matured(&data, q, now),
-        sweep::is_expired(&data, q, now),
+        Store::find_in::<Id>(&data, sweep::any_matured(q, now)),
+        Store::find_in::<Id>(&data, sweep::any_expired(q, now)),
     )?;
-    Ok((head.into_iter().next(), claims, found, matured, expired))
+    Ok((head.into_iter().next(), claims, found, !matured.is_empty(), !expired.is_empty()))
 }
 
 /// Deals what was found out to those who want it, in the order in which they came.
@@ -298,17 +316,19 @@ fn deal(look: &mut Look, holdings: &mut [Holding], plan: &mut Plan) {
 }
 
 /// Reads back what the takers got; whether anyone is to look again.
-async fn collect(store: &Store, queue: &QueueRef, holdings: &mut [Holding]) -> Result<bool> {
+async fn collect(
+    store: &Store,
+    view: &View<'_>,
+    queue: &QueueRef,
+    holdings: &mut [Holding],
+) -> Result<bool> {
     let q = queue_code(queue.incarnation);
     let hungry = || holdings.iter().filter(|holding| holding.is_hungry());
     let planned = hungry().flat_map(|holding| holding.planned.iter());
     let keys: Vec<String> = planned.map(|position| message_key(q, *position)).collect();
     let query = Query::of(doc! { "_id": { "$in": keys }, "q": q }).sort(doc! { "_id": 1 });
     // After the write: a queue that is open now was open then, and what was purged is not shown.
-    let (rows, head) = tokio::try_join!(
-        store.find::<MessageRow>(TakeStep::OPERATION, DATA, query),
-        store.head(TakeStep::OPERATION, queue),
-    )?;
+    let (rows, head) = tokio::try_join!(view.find::<MessageRow>(DATA, query), view.head(queue),)?;
     let now = store.clock.now();
     let mut found: HashMap<String, Vec<MessageRow>> = HashMap::new();
     let mut held_by_others = Vec::new();

@@ -18,7 +18,7 @@ use super::stuck::PATIENCE;
 
 /// How long a transaction may take, attempts and pauses together. A change of primary takes two
 /// seconds at the least; whoever waits longer than this is answered that it failed.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// The longest first pause after a conflict.
 const PAUSE_FIRST: Duration = Duration::from_millis(2);
 /// The longest pause.
@@ -45,12 +45,12 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    fn until(deadline: Instant) -> Self {
+    pub(crate) fn until(deadline: Instant) -> Self {
         Self { longest: PAUSE_FIRST, deadline }
     }
 
     /// Pauses; `false` if there is no time left for another attempt.
-    async fn pause(&mut self) -> bool {
+    pub(crate) async fn pause(&mut self) -> bool {
         let pause = self.longest.mul_f64(rand::rng().random::<f64>());
         self.longest = (self.longest * 2).min(PAUSE_MAX);
         let end = Instant::now() + pause;

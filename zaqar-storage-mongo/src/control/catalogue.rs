@@ -8,6 +8,7 @@ use zaqar_core::{
     QueueName, Result,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoControl;
 use crate::error::{Failure, NativeResult, damaged, failed};
 use crate::query::Query;
@@ -106,7 +107,8 @@ impl MongoControl {
         query: Query,
     ) -> Result<Vec<CatalogueEntry>> {
         self.handle.store.abandoned.settle(None).await;
-        let rows: Vec<Row> = self.handle.store.find(operation, CATALOGUE, query).await?;
+        let view = self.handle.store.view(operation, Place::Rest).await?;
+        let rows: Vec<Row> = view.find(CATALOGUE, query).await?;
         let entries: NativeResult<Vec<_>> = rows.iter().map(Row::entry).collect();
         entries.map_err(|error| failed(operation, &error))
     }
@@ -185,7 +187,8 @@ impl CatalogueController for MongoControl {
 
     async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64> {
         let filter = doc! { "project": project.as_str(), "name": queue.as_str() };
-        self.handle.store.count("catalogue_count", CATALOGUE, filter, "by_queue").await
+        let view = self.handle.store.view("catalogue_count", Place::Rest).await?;
+        view.count(CATALOGUE, filter, "by_queue").await
     }
 
     async fn catalogue_delete_all(&self) -> Result<()> {

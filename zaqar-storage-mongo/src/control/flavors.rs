@@ -7,6 +7,7 @@ use zaqar_core::{
     Capabilities, Error, Flavor, FlavorController, FlavorName, Page, PageLimit, ProjectId, Result,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoControl;
 use crate::error::{Failure, NativeResult, damaged, failed};
 use crate::query::Query;
@@ -100,7 +101,8 @@ impl Task for Delete {
 impl MongoControl {
     async fn read_flavors(&self, operation: &'static str, query: Query) -> Result<Vec<Flavor>> {
         self.handle.store.abandoned.settle(None).await;
-        let rows: Vec<Row> = self.handle.store.find(operation, FLAVORS, query).await?;
+        let view = self.handle.store.view(operation, Place::Rest).await?;
+        let rows: Vec<Row> = view.find(FLAVORS, query).await?;
         let flavors: NativeResult<Vec<_>> = rows.iter().map(Row::flavor).collect();
         flavors.map_err(|error| failed(operation, &error))
     }

@@ -7,6 +7,7 @@ use zaqar_core::{
     Error, FlavorName, Page, PageLimit, Pool, PoolController, PoolName, Result, UpdatePool,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoControl;
 use crate::error::{Failure, NativeResult, damaged, failed};
 use crate::query::Query;
@@ -189,7 +190,8 @@ impl Task for DeleteAll {
 impl MongoControl {
     async fn read_pools(&self, operation: &'static str, query: Query) -> Result<Vec<Pool>> {
         self.handle.store.abandoned.settle(None).await;
-        let rows: Vec<Row> = self.handle.store.find(operation, POOLS, query).await?;
+        let view = self.handle.store.view(operation, Place::Rest).await?;
+        let rows: Vec<Row> = view.find(POOLS, query).await?;
         let pools: NativeResult<Vec<_>> = rows.iter().map(Row::pool).collect();
         pools.map_err(|error| failed(operation, &error))
     }

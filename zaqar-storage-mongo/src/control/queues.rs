@@ -8,6 +8,7 @@ use zaqar_core::{
     QueueController, QueueKey, QueueKind, QueueName, QueueRecord, QueueRef, QueueState, Result,
 };
 
+use crate::barrier::Place;
 use crate::driver::MongoControl;
 use crate::error::{Failure, NativeResult, damaged, failed};
 use crate::query::Query;
@@ -184,7 +185,8 @@ impl MongoControl {
         query: Query,
     ) -> Result<Vec<QueueRecord>> {
         self.handle.store.abandoned.settle(None).await;
-        let rows: Vec<Row> = self.handle.store.find(operation, QUEUES, query).await?;
+        let view = self.handle.store.view(operation, Place::Rest).await?;
+        let rows: Vec<Row> = view.find(QUEUES, query).await?;
         let records: NativeResult<Vec<_>> = rows.iter().map(Row::record).collect();
         records.map_err(|error| failed(operation, &error))
     }
@@ -272,8 +274,8 @@ impl QueueController for MongoControl {
     }
 
     async fn queue_count(&self, project: &ProjectId, kind: QueueKind) -> Result<u64> {
-        let store = &self.handle.store;
-        store.count("queue_count", QUEUES, active(project, kind), "listing").await
+        let view = self.handle.store.view("queue_count", Place::Rest).await?;
+        view.count(QUEUES, active(project, kind), "listing").await
     }
 
     async fn queue_list_deleting(&self, limit: PageLimit) -> Result<Vec<QueueRecord>> {
