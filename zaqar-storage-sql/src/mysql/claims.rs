@@ -164,8 +164,8 @@ fn read_claim(row: &SqlRow, id: ClaimId, now: Timestamp) -> Result<Option<Claim>
 impl ClaimController for MyData {
     async fn claim_create(&self, queue: &QueueRef, options: CreateClaim) -> Result<Claimed> {
         let id = options.id;
-        let (server, of) = (Arc::clone(self.server()), queue.clone());
-        let work = async move { takes::claim(&server, &of, options).await };
+        let (store, of) = (Arc::clone(&self.store), queue.clone());
+        let work = async move { takes::claim(&store, &of, options).await };
         let (server, of) = (Arc::clone(self.server()), queue.clone());
         let unheard = move |claimed: Claimed| async move {
             if !claimed.messages.is_empty() {

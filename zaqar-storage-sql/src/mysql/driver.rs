@@ -16,8 +16,10 @@ use crate::work::bounded;
 
 use super::health::Watch;
 use super::posts::PostLane;
+use super::removals::RemovalLane;
 use super::server::Server;
 use super::stats;
+use super::takes::TakeLane;
 use super::task::Task;
 
 /// One store: a schema of a database.
@@ -25,6 +27,10 @@ use super::task::Task;
 pub(crate) struct Store {
     pub(crate) server: Arc<Server>,
     pub(crate) posts: Lanes<PostLane>,
+    /// Claims and pops. Whoever waits here and in the next one has a place at the gate.
+    pub(crate) takes: Lanes<TakeLane>,
+    /// Deletes.
+    pub(crate) removals: Lanes<RemovalLane>,
     pub(crate) info: DriverInfo,
     pub(crate) watch: Arc<Watch>,
 }
@@ -47,6 +53,9 @@ impl Store {
     pub(super) async fn close(&self) {
         self.posts.close().await;
         self.server.gate.close().await;
+        // Whoever waited in them has left the gate.
+        self.takes.close().await;
+        self.removals.close().await;
         self.server.connections.close().await;
     }
 }

@@ -14,7 +14,7 @@ use super::driver::MyData;
 use super::sql::{Sql, sql};
 use super::step::Step;
 use super::sweep::ids;
-use super::takes::delete_rows;
+use super::take_step::delete_rows;
 use super::task::Task;
 
 /// Messages that were retired before the margin, `$1`; up to `$2`. What another collector has in

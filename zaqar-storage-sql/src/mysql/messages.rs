@@ -250,9 +250,9 @@ async fn first(server: &Server, queue: &QueueRef, end: QueueEnd) -> Result<Optio
 impl MyData {
     async fn remove(&self, queue: &QueueRef, ids: Vec<MessageId>, rule: Rule) -> Result<()> {
         let operation = rule.operation();
-        let work = move |server: Arc<Server>, queue| async move {
-            removals::remove(&server, &queue, &ids, &rule).await
-        };
+        let store = Arc::clone(&self.store);
+        let work =
+            move |_, queue| async move { removals::remove(&store, &queue, &ids, rule).await };
         self.at(operation, queue, work).await
     }
 }
@@ -336,9 +336,8 @@ impl MessageController for MyData {
     }
 
     async fn message_pop(&self, queue: &QueueRef, limit: PageLimit) -> Result<Vec<Message>> {
-        let work = move |server: Arc<Server>, queue| async move {
-            takes::pop(&server, &queue, limit).await
-        };
+        let store = Arc::clone(&self.store);
+        let work = move |_, queue| async move { takes::pop(&store, &queue, limit).await };
         self.at(takes::POP_OPERATION, queue, work).await
     }
 

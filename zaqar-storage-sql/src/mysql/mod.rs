@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! callers ──posts──▶ lanes (a batch for each queue) ─┐
-//! callers ──everything else─────────────────────────┴▶ gate (round robin) ─▶ a connection
+//! callers ──everything else──────────────────────────┴▶ gate (round robin) ─▶ a connection
+//!                                                        └─claims, pops, deletes──▶ lanes ─▶ one
 //! ```
 //!
 //! [`tables`] draws the data and the locks; [`server`] is the way in; [`sql`] says why statements
-//! are texts, several to a round trip; [`durable`] what is seen before it is on the disk; [`posts`], [`takes`] and [`removals`] are the hot operations;
-//! everything that needs to look between its statements is a [`task::Task`] in a transaction.
+//! are texts, several to a round trip; [`durable`] what is seen before it is on the disk; [`posts`],
+//! [`takes`] and [`removals`] are the hot operations; everything that needs to look between its
+//! statements is a [`task::Task`] in a transaction.
 
 mod claims;
 mod config;
@@ -27,6 +29,7 @@ mod outbox;
 #[cfg(test)]
 mod plans;
 mod posts;
+mod removal_step;
 mod removals;
 mod row;
 mod rows;
@@ -41,6 +44,7 @@ mod subscription_changes;
 mod subscriptions;
 mod sweep;
 mod tables;
+mod take_step;
 mod takes;
 mod task;
 mod told;

@@ -19,11 +19,13 @@ use super::health::Watch;
 use super::memory::Memory;
 use super::migrate::migrate;
 use super::posts::PostLane;
+use super::removals::RemovalLane;
 use super::server::Server;
 use super::session::MyDial;
 use super::settings;
 use super::sql::{Script, Sql, sql};
 use super::step::{Answers, run};
+use super::takes::TakeLane;
 
 /// Opens the store at `uri`.
 pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, OpenError> {
@@ -55,8 +57,10 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         location: config.location(),
     };
     let posts = Lanes::new(PostLane { server: Arc::clone(&server) }, Some(gate), limits);
+    let takes = Lanes::new(TakeLane { server: Arc::clone(&server) }, None, limits);
+    let removals = Lanes::new(RemovalLane { server: Arc::clone(&server) }, None, limits);
     let watch = Arc::new(Watch::of(&config.database, &findings));
-    let store = Arc::new(Store { server, posts, info, watch });
+    let store = Arc::new(Store { server, posts, takes, removals, info, watch });
     Ok(SqlDrivers {
         control: Arc::new(Control { store: Arc::clone(&store) }),
         data: Arc::new(MyData { store }),

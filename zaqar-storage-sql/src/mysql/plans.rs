@@ -16,7 +16,7 @@ use super::config::MySqlConfig;
 use super::session::MyDial;
 use super::sql::{Script, Sql, sql};
 use super::step::{Answers, run};
-use super::{claims, heads, messages, removals, stats, sweep, takes};
+use super::{claims, heads, messages, removal_step, stats, sweep, take_step};
 
 const DATABASE: &str = "zaqar_test_plans";
 /// Messages of the queue at hand.
@@ -49,21 +49,20 @@ async fn reads_of(connection: &mut MySqlConnection, text: Vec<Sql>) -> anyhow::R
 }
 
 fn claim_statements() -> Vec<Sql> {
-    let id = ClaimId::from_u128(1);
+    let id = ClaimId::from_u128(1).as_bytes().to_vec();
     let walk = |text| {
-        let walk = sql(text).bind(1_i64).bind(NOW);
-        let third: super::sql::Value = match text {
-            takes::MAKE => id.as_bytes().as_slice().into(),
-            _ => 10_i64.into(),
-        };
-        walk.bind(third).bind(row_id(1, 0)).bind(0_i64).bind(0_i64).bind(-1_i64).bind(false)
+        let walk = sql(text).bind(1_i64).bind(NOW).bind(row_id(1, 0)).bind(0_i64).bind(0_i64);
+        walk.bind(-1_i64).bind(false).bind(1_i64)
     };
     vec![
         sql("START TRANSACTION"),
-        sql(takes::LOOK).bind(1_i64).bind(NOW).bind(id.as_bytes().as_slice()).bind(0_i64),
-        walk(takes::MAKE).bind(60_i64).bind(99_i64),
-        walk(takes::TAKE),
-        sql(takes::HEAD).bind(1_i64).bind(NOW).bind(0_i64).bind(1_i64 << 35),
+        sql(take_step::LOOK).bind(1_i64).bind(NOW).bind(0_i64).bind(vec![id.clone()]),
+        walk(take_step::ANY),
+        sql(take_step::MAKE).bind(1_i64).bind(id.as_slice()).bind(60_i64).bind(NOW).bind(99_i64),
+        sql(take_step::KNOWN).bind(1_i64).bind(vec![id]),
+        walk(take_step::TAKE).bind(10_i64),
+        sql(take_step::HEAD).bind(1_i64),
+        sql(take_step::LEFT).bind(1_i64).bind(NOW).bind(0_i64).bind(row_id(1, 0)),
         sql("ROLLBACK"),
     ]
 }
@@ -92,14 +91,12 @@ fn sweep_statements() -> Vec<Sql> {
 
 fn delete_statements() -> Vec<Sql> {
     let rows = vec![row_id(1, 7), row_id(1, 9)];
-    let bind = |text| sql(text).bind(rows.clone()).bind(NOW).bind(row_id(1, 0));
-    let claims = vec![vec![1_u8; 16]];
     vec![
-        heads::look(1),
-        bind(removals::LOCK),
-        bind(removals::WRONG_ALL_HELD).bind(claims),
-        sql("SET @zw = 1"),
-        bind(removals::REMOVE),
+        sql("START TRANSACTION"),
+        sql(removal_step::LOCK).bind(rows.clone()),
+        heads::state(1),
+        take_step::delete_rows(rows),
+        sql("ROLLBACK"),
     ]
 }
 

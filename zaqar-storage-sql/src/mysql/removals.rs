@@ -1,19 +1,22 @@
-//! Deletes: each is one round trip, which locks what it finds, decides for all, and removes all that
-//! may go or nothing.
+//! Deletes: what waits for one queue goes into one transaction ([`super::removal_step`]) and shares
+//! its flush. Each caller keeps its place at the gate while it waits in the lane, as takers do.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use zaqar_core::{ClaimId, Error, MessageId, QueueRef, Result};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use zaqar_core::{ClaimId, Effect, MessageId, QueueRef, Result};
+use zaqar_storage_lanes::{LaneStep, Weight};
 
-use crate::layout::{row_id, row_of};
+use crate::layout::{gone, row_of};
 
-use super::error::failed;
-use super::heads::{check_rows, look, state};
+use super::driver::Store;
+use super::error::Broken;
+use super::removal_step::{RemovalStep, Removed};
 use super::row::SqlRow;
-use super::rows::{claim_id, unclaimed};
 use super::server::Server;
-use super::sql::{Sql, sql};
+use super::sql::sql;
 use super::told::Told;
 
 /// Under which condition messages may go.
@@ -29,59 +32,6 @@ pub(crate) enum Rule {
     AllHeldBy(Vec<ClaimId>),
 }
 
-/// What is there of rows `$1` at moment `$2`, behind `$3` and the purge mark. Expired rows are not.
-macro_rules! there {
-    () => {
-        "m.id IN ($1) AND m.id > $3 + @zp AND (m.expires > $2 OR m.avail = -2)"
-    };
-}
-
-/// Whether a live claim holds it.
-macro_rules! held {
-    () => {
-        concat!("(m.avail > $2 AND m.claim <> ", unclaimed!(), ")")
-    };
-}
-
-/// Locks what is there, in the order of rows, so that deletes wait for each other and never in a
-/// circle.
-pub(super) const LOCK: &str = concat!(
-    "SELECT m.id FROM messages AS m FORCE INDEX (PRIMARY) WHERE ",
-    there!(),
-    " ORDER BY m.id FOR UPDATE"
-);
-
-/// What is there and breaks the rule. A parked message (`avail = -2`) belongs to the dead-letter
-/// queue already and is skipped where it is not forbidden. To be in an empty list is `NULL`, hence
-/// `COALESCE`.
-macro_rules! wrong {
-    ($forbidden:expr) => {
-        concat!(
-            "SELECT m.id, ",
-            held!(),
-            ", m.claim FROM messages AS m FORCE INDEX (PRIMARY) WHERE ",
-            there!(),
-            " AND (",
-            $forbidden,
-            ") FOR UPDATE"
-        )
-    };
-}
-
-const WRONG_FREE: &str = wrong!(concat!(held!(), " OR m.avail = -2"));
-const WRONG_HELD: &str =
-    wrong!(concat!("NOT (", held!(), " AND COALESCE(m.claim IN ($4), FALSE))"));
-const WRONG_ANY: &str = wrong!("FALSE");
-pub(super) const WRONG_ALL_HELD: &str =
-    wrong!(concat!("m.avail <> -2 AND NOT (", held!(), " AND COALESCE(m.claim IN ($4), FALSE))"));
-
-/// Removes what is there, if the statement before found nothing wrong.
-pub(super) const REMOVE: &str = concat!(
-    "DELETE m FROM messages AS m FORCE INDEX (PRIMARY) WHERE ",
-    there!(),
-    " AND m.avail <> -2 AND @zw = 0 AND @zs < 2"
-);
-
 impl Rule {
     pub(crate) fn operation(&self) -> &'static str {
         match self {
@@ -89,75 +39,84 @@ impl Rule {
             Self::Any | Self::AllHeldBy(_) => "message_bulk_delete",
         }
     }
+}
 
-    /// What finds rows that break it.
-    fn wrong(&self, bind: impl Fn(Sql) -> Sql) -> Sql {
-        let bytes = |claim: &ClaimId| claim.as_bytes().to_vec();
-        match self {
-            Self::Free => bind(sql(WRONG_FREE)),
-            Self::HeldBy(claim) => bind(sql(WRONG_HELD)).bind(vec![bytes(claim)]),
-            Self::Any => bind(sql(WRONG_ANY)),
-            Self::AllHeldBy(claims) => {
-                bind(sql(WRONG_ALL_HELD)).bind(claims.iter().map(bytes).collect::<Vec<_>>())
-            }
-        }
-    }
+/// A delete: of all messages that are there, or of none.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    /// Rows, each once, in the order in which the caller named the messages.
+    pub(crate) places: Vec<(i64, MessageId)>,
+    pub(crate) rule: Rule,
+}
 
-    /// Why a message that broke the rule may not go.
-    fn refusal(&self, id: MessageId, holder: Option<ClaimId>) -> Error {
-        let named = match self {
-            Self::HeldBy(claim) => Some(*claim),
-            Self::AllHeldBy(claims) => claims.first().copied(),
-            Self::Free | Self::Any => return Error::MessageClaimed { id },
+/// What lanes do with deletes.
+#[derive(Debug)]
+pub(crate) struct RemovalLane {
+    pub(crate) server: Arc<Server>,
+}
+
+#[async_trait]
+impl LaneStep for RemovalLane {
+    type Key = QueueRef;
+    type Operation = Removal;
+    type Answer = ();
+    const OPERATION: &'static str = "message_delete";
+
+    async fn run(&self, queue: &QueueRef, removals: Vec<Removal>) -> Vec<Result<()>> {
+        let removals: Arc<[Removal]> = removals.into();
+        let broken = match self.batch(queue, Arc::clone(&removals)).await {
+            Ok(answers) => return answers,
+            Err(broken) => broken,
         };
-        match (holder, named) {
-            (Some(_), Some(claim)) => Error::MessageNotClaimedBy { id, claim },
-            _ => Error::MessageNotClaimed { id },
+        if broken.effect == Effect::Unknown || removals.len() == 1 {
+            return removals.iter().map(|one| Err(broken.tell(one.rule.operation()))).collect();
         }
+        // Nothing was removed. Whose fault it was shows when each is alone; a place at the gate, and
+        // so a connection, each of them has.
+        let alone = removals.iter().map(|one| async move {
+            let told = |broken: Broken| vec![Err(broken.tell(one.rule.operation()))];
+            self.batch(queue, [one.clone()].into()).await.unwrap_or_else(told)
+        });
+        join_all(alone).await.into_iter().flatten().collect()
     }
 }
 
-/// Removes messages, all or none.
+impl RemovalLane {
+    async fn batch(
+        &self,
+        queue: &QueueRef,
+        removals: Arc<[Removal]>,
+    ) -> Result<Vec<Result<()>>, Broken> {
+        let refuse = || Ok(removals.iter().map(|_| Err(gone(queue))).collect());
+        let Some(number) = self.server.find_number(queue).await.map_err(Broken::inside)? else {
+            return refuse();
+        };
+        let (queue, removals) = (queue.clone(), Arc::clone(&removals));
+        let mut step = RemovalStep { queue, number, removals };
+        let Some(removed) = self.server.transact_for_many(&mut step).await? else {
+            return refuse();
+        };
+        let answer = |(removal, removed): (&Removal, Removed)| match removed {
+            Removed::All => Ok(()),
+            Removed::Refused(id, holder) => Err(removal.rule.refusal(id, holder)),
+        };
+        Ok(step.removals.iter().zip(removed).map(answer).collect())
+    }
+}
+
+/// Removes messages, all or none, at a place that the caller has already.
 pub(crate) async fn remove(
-    server: &Arc<Server>,
+    store: &Store,
     queue: &QueueRef,
     ids: &[MessageId],
-    rule: &Rule,
+    rule: Rule,
 ) -> Result<()> {
     let operation = rule.operation();
-    let number = server.number(operation, queue).await?;
-    let places = rows_of_messages(server, operation, queue, number, ids).await?;
-    let rows: Vec<i64> = places.iter().map(|(row, _)| *row).collect();
-    let now = server.clock.now().as_millis();
-    let bind = |text: Sql| text.bind(rows.as_slice()).bind(now).bind(row_id(number, 0));
-    let script = vec![
-        look(number),
-        bind(sql(LOCK)),
-        rule.wrong(bind),
-        // The number of rows that the statement before returned.
-        sql("SET @zw = FOUND_ROWS()"),
-        bind(sql(REMOVE)),
-        state(number),
-    ];
-    let answers = server.write(operation, script).await?;
-    check_rows(answers.rows(5), queue).told(operation)?;
-    let wrong = read_wrong(answers.rows(2)).map_err(|error| failed(operation, error))?;
-    // The first in the order in which the caller named them.
-    match places.iter().find_map(|(row, id)| wrong.get(row).map(|holder| (*id, *holder))) {
-        Some((id, holder)) => Err(rule.refusal(id, holder)),
-        None => Ok(()),
-    }
-}
-
-/// The rows that broke the rule, and who holds each.
-fn read_wrong(rows: &[SqlRow]) -> Result<HashMap<i64, Option<ClaimId>>, sqlx::Error> {
-    let mut wrong = HashMap::new();
-    for row in rows {
-        let held: bool = row.try_get(1)?;
-        let holder = if held { Some(claim_id(row.try_get(2)?)?) } else { None };
-        wrong.insert(row.try_get(0)?, holder);
-    }
-    Ok(wrong)
+    let number = store.server.number(operation, queue).await?;
+    let places = rows_of_messages(&store.server, operation, queue, number, ids).await?;
+    let party = Some(queue.key.project.clone());
+    let weight = Weight::new(places.len(), 0);
+    store.removals.submit(&party, queue, weight, Removal { places, rule }).await
 }
 
 /// The rows that hold, or held, messages, in the order asked, each once; without those that this

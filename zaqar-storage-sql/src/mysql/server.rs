@@ -126,6 +126,22 @@ impl Server {
         }
     }
 
+    /// As [`Self::transact_raw`], in the time that an operation may take. `None`: it refused.
+    pub(crate) async fn transact_for_many<T: Task>(
+        &self,
+        task: &mut T,
+    ) -> Result<Option<T::Output>, Broken> {
+        match tokio::time::timeout(WORK_MAX, self.transact_raw(task)).await {
+            Ok(Ok(output)) => Ok(Some(output)),
+            Ok(Err(TaskFailed::Refused(_))) => Ok(None),
+            Ok(Err(TaskFailed::Broken(broken))) => Err(broken),
+            Err(_) => {
+                let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+                Err(Broken::committing(sqlx::Error::Io(late)))
+            }
+        }
+    }
+
     async fn attempt<T: Task>(&self, task: &mut T) -> Result<T::Output, Failed> {
         let mut held = self.connections.take().await.map_err(Failed::Inside)?;
         let mut step = Step::new(held.connection(), &self.clock);

@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::layout::STEP_ROWS_MAX;
 
 use super::driver::MyData;
+use super::error::Broken;
 use super::row::SqlRow;
 use super::rows::unclaimed;
 use super::server::Server;
@@ -100,6 +101,11 @@ pub(crate) async fn settle_due(
     operation: &'static str,
 ) -> Result<u64> {
     server.transact_as(&mut Settle { number }, operation).await
+}
+
+/// As [`settle_due`], for callers that tell several others.
+pub(crate) async fn settle_rows(server: &Server, number: i64) -> Result<u64, Broken> {
+    Ok(server.transact_for_many(&mut Settle { number }).await?.unwrap_or(0))
 }
 
 impl MyData {

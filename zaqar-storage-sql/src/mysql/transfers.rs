@@ -16,7 +16,7 @@ use super::rows::queue_ref;
 use super::sql::sql;
 use super::step::Step;
 use super::sweep::ids;
-use super::takes::delete_rows;
+use super::take_step::delete_rows;
 use super::task::Task;
 
 /// Leases transfers that nobody holds.
