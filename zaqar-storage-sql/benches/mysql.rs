@@ -10,10 +10,11 @@ mod servers;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use servers::{CALLERS, ROUND, Raw, body, compare, total};
+use servers::{CALLERS, LEASE_MS, ROUND, Raw, TENS, body, compare, total};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::task::JoinSet;
+use zaqar_core::{ClaimId, Clock as _, DisciplinedClock};
 use zaqar_testbed::Service;
 
 const DATABASE: &str = "zaqar_bench";
@@ -51,7 +52,8 @@ impl Raw for MySql {
         run(&mut connection, format!("CREATE DATABASE {DATABASE}")).await?;
         let make = format!(
             "CREATE TABLE {DATABASE}.m (id bigint AUTO_INCREMENT PRIMARY KEY, queue bigint, \
-             expires bigint, body longtext) ENGINE = InnoDB"
+             expires bigint, until bigint NOT NULL DEFAULT 0, claim binary(16), body longtext) \
+             ENGINE = InnoDB"
         );
         run(&mut connection, make).await?;
         let mut connections = Vec::new();
@@ -81,11 +83,69 @@ impl Raw for MySql {
         total(tasks, start).await
     }
 
+    async fn claims(&self) -> Result<f64> {
+        let mut connections = Vec::new();
+        for _ in 0..CALLERS {
+            let mut connection = self.connect().await?;
+            let level = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+            run(&mut connection, level.to_owned()).await?;
+            connections.push(connection);
+        }
+        let start = Instant::now();
+        let mut tasks = JoinSet::new();
+        for mut connection in connections {
+            tasks.spawn(async move {
+                let (clock, mut done) = (DisciplinedClock::from_system(), 0);
+                while start.elapsed() < ROUND {
+                    let now = clock.now().as_millis();
+                    match claim_and_delete(&mut connection, now).await? {
+                        0 => break,
+                        rows => done += rows,
+                    }
+                }
+                connection.close().await?;
+                anyhow::Ok(done)
+            });
+        }
+        total(tasks, start).await
+    }
+
     fn uri(&self) -> String {
         let (base, query) = self.uri.split_once('?').unwrap_or((&self.uri, ""));
         let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
         format!("{server}/{DATABASE}?{query}")
     }
+}
+
+/// Leases up to ten rows in a transaction, then deletes those that are still held.
+async fn claim_and_delete(connection: &mut MySqlConnection, now: i64) -> Result<usize> {
+    let claim = ClaimId::random().as_bytes().to_vec();
+    let mut transaction = connection.begin().await?;
+    let select = format!(
+        "SELECT id, body FROM {DATABASE}.m WHERE queue = 1 AND until <= ? ORDER BY id \
+         LIMIT {TENS} FOR UPDATE SKIP LOCKED"
+    );
+    let rows = sqlx::query(AssertSqlSafe(select)).bind(now).fetch_all(&mut *transaction).await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let ids = vec!["?"; rows.len()].join(", ");
+    let hold = format!("UPDATE {DATABASE}.m SET until = ?, claim = ? WHERE id IN ({ids})");
+    let mut hold = sqlx::query(AssertSqlSafe(hold)).bind(now + LEASE_MS).bind(claim.clone());
+    for row in &rows {
+        hold = hold.bind(row.try_get::<i64, _>(0)?);
+    }
+    hold.execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    let remove =
+        format!("DELETE FROM {DATABASE}.m WHERE id IN ({ids}) AND claim = ? AND until > ?");
+    let mut remove = sqlx::query(AssertSqlSafe(remove));
+    for row in &rows {
+        remove = remove.bind(row.try_get::<i64, _>(0)?);
+    }
+    let removed = remove.bind(claim).bind(now).execute(&mut *connection).await?;
+    anyhow::ensure!(removed.rows_affected() == rows.len() as u64, "a claimed row went");
+    Ok(rows.len())
 }
 
 async fn run(connection: &mut MySqlConnection, text: String) -> Result<()> {

@@ -22,6 +22,9 @@ const BODY_BYTES: usize = 1_024;
 
 pub(crate) const RAW_ONE: &str = "raw inserts of 1, 16 connections: rows";
 pub(crate) const RAW_TENS: &str = "raw inserts of 10, 16 connections: rows";
+pub(crate) const RAW_CLAIMS: &str = "raw claim 10 + delete, 16 connections: rows";
+/// How long a raw claim holds, in milliseconds.
+pub(crate) const LEASE_MS: i64 = 300_000;
 
 /// A server database under measurement.
 pub(crate) trait Raw {
@@ -30,12 +33,16 @@ pub(crate) trait Raw {
     /// What the server can do with a table that has a key and nothing else: rows a second, so many
     /// in a statement and commit.
     async fn inserts(&self, batch: usize) -> Result<f64>;
+    /// What the server can do with that table, as the inserts left it, when callers lease ten rows
+    /// at a time, passing over rows that others lock, and then delete them if they still hold them:
+    /// rows a second, until the time is over or none is left.
+    async fn claims(&self) -> Result<f64>;
     /// The driver's URI.
     fn uri(&self) -> String;
 }
 
-/// Alternates raw and driver's rounds and prints the medians; the ratio is to the raw loop of as
-/// many at a time, tens where there is none.
+/// Alternates raw and driver's rounds and prints the medians; the ratio is to the raw loop that does
+/// the same, as many at a time.
 pub(crate) async fn compare(raw: &impl Raw) -> Result<()> {
     let mut rates: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
@@ -44,6 +51,7 @@ pub(crate) async fn compare(raw: &impl Raw) -> Result<()> {
             raw.clear().await?;
             round.push((name, raw.inserts(batch).await?));
         }
+        round.push((RAW_CLAIMS, raw.claims().await?));
         raw.clear().await?;
         round.extend(driver_round(&raw.uri()).await?);
         for (index, (name, rate)) in round.into_iter().enumerate() {
@@ -57,7 +65,12 @@ pub(crate) async fn compare(raw: &impl Raw) -> Result<()> {
         rates.iter().find(|(name, _)| *name == wanted).map_or(f64::NAN, |(_, rate)| *rate)
     };
     for (name, rate) in &rates {
-        let beside = if name.contains("of 1,") { raw(RAW_ONE) } else { raw(RAW_TENS) };
+        let beside = match name {
+            name if name.contains("claim") => RAW_CLAIMS,
+            name if name.contains("of 1,") => RAW_ONE,
+            _ => RAW_TENS,
+        };
+        let beside = raw(beside);
         println!("{name:<48} {rate:>9.0} /s   {:.2}", rate / beside);
     }
     Ok(())
@@ -79,8 +92,8 @@ async fn driver_round(uri: &str) -> Result<Vec<(&'static str, f64)>> {
     let rates = vec![
         ("posts of 1, 16 callers, one queue: messages", posts(&drivers, &one, 1).await?),
         ("posts of 10, 16 callers, one queue: messages", posts(&drivers, &one, TENS).await?),
-        ("posts of 10, 16 callers, a queue each: messages", posts(&drivers, &many, TENS).await?),
         ("claim 10 + delete, 16 callers, one queue", claims(&drivers, &one).await?),
+        ("posts of 10, 16 callers, a queue each: messages", posts(&drivers, &many, TENS).await?),
         ("claim 10 + delete, 16 callers, a queue each", claims(&drivers, &many).await?),
     ];
     drivers.data.close().await;
