@@ -16,7 +16,7 @@ use zaqar_notify::webhook::{
 use zaqar_notify::{Notifier, NotifierBuilder, NotifierConfig};
 
 /// Everything that is waited for comes within this time, or never.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longer than any test lets pass by the way: what is under way is not taken over.
 pub(crate) const LEASE: Duration = Duration::from_secs(86_400);
