@@ -6,11 +6,13 @@
 //! and the cursor goes on. Entries below every cursor and without retry rows are trimmed. A driver
 //! knows records, leases and outcomes; it knows no webhook.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use crate::body::Body;
 use crate::clock::{Timestamp, Ttl};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{LeaseId, MessageId, QueueName};
 use crate::message::MovedMessage;
 use crate::page::{Page, PageLimit};
@@ -91,6 +93,28 @@ pub struct Delivery {
     pub lease: LeaseId,
     /// What to deliver: due retries first, then new messages, each oldest first.
     pub messages: Vec<OutboxMessage>,
+}
+
+impl Delivery {
+    /// Puts each outcome beside the leased message that it is about.
+    ///
+    /// # Errors
+    /// `Invalid` if one is about none of these messages, or two are about the same.
+    pub fn pair<'d>(
+        &'d self,
+        outcomes: &'d [(MessageId, DeliveryOutcome)],
+    ) -> Result<Vec<(&'d OutboxMessage, &'d DeliveryOutcome)>> {
+        let mut leased: HashMap<MessageId, &OutboxMessage> =
+            self.messages.iter().map(|message| (message.id, message)).collect();
+        let pair = |(id, outcome)| {
+            let message = leased.remove(id).ok_or_else(|| Error::Invalid {
+                field: "outcomes",
+                reason: format!("must name leased messages, each once, which {id} is not"),
+            })?;
+            Ok((message, outcome))
+        };
+        outcomes.iter().map(|(id, outcome)| (id, outcome)).map(pair).collect()
+    }
 }
 
 /// What became of one message's delivery.
@@ -185,16 +209,19 @@ pub trait OutboxController: std::fmt::Debug + Send + Sync + 'static {
     /// Records what became of leased messages and moves the cursor past them; `LeaseLost` if the
     /// lease is over or another's, and nothing is recorded. With `release` the lease ends.
     ///
-    /// Outcomes cover a prefix of the new messages; what is not mentioned is handed out again.
+    /// `delivery` is as it was leased, with all its messages: outcomes are placed by them. Outcomes
+    /// cover a prefix of the new messages; what is not mentioned is handed out again.
     ///
     /// # Guarantees
     /// G13: on `Ok` every outcome is recorded and the cursor is past what was told; a message left
-    /// out is handed out again.
+    /// out is handed out again. A retry counts one attempt more than the message had when it was
+    /// leased, however often it is told under this lease.
     ///
     /// # Errors
     /// - `QueueGone` — the incarnation is closed or was never opened.
     /// - `LeaseLost` — the lease is over or another's; nothing was recorded.
-    /// - `Invalid` — the outcomes leave a gap among the new messages.
+    /// - `Invalid` — the outcomes leave a gap among the new messages, or are about others than
+    ///   those of the delivery; nothing was recorded.
     /// - `Backend` — the engine failed; `effect` says whether it may have happened.
     ///
     /// # Cancellation

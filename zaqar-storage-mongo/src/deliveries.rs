@@ -254,14 +254,14 @@ impl Complete {
     async fn record(&self, step: &mut Step<'_>, held: &Held) -> Result<(), Failure> {
         let (mut settled, mut documents, mut exhausted) = (Vec::new(), Vec::new(), Vec::new());
         let Held { head, row, retries } = held;
-        for (id, outcome) in &self.outcomes {
-            let position = own_position(*id);
+        for (message, outcome) in self.delivery.pair(&self.outcomes)? {
+            let (position, before) = (own_position(message.id), i64::from(message.attempts));
             let known = retries.get(&position).copied();
-            if known.is_none() && position < row.cursor {
-                // Recorded by an earlier call under this lease.
+            // An earlier call under this lease may have recorded it: nothing counts twice.
+            if known.map_or(position < row.cursor, |attempts| attempts > before) {
                 continue;
             }
-            let attempts = known.unwrap_or(0) + 1;
+            let attempts = before + 1;
             let key = retry_key(head.q, row.number, position);
             if known.is_some() {
                 settled.push(key.clone());
@@ -277,7 +277,9 @@ impl Complete {
                     attempts,
                     not_before: not_before.as_millis(),
                 })?),
-                DeliveryOutcome::Exhausted { reason } => exhausted.push((*id, attempts, reason)),
+                DeliveryOutcome::Exhausted { reason } => {
+                    exhausted.push((message.id, attempts, reason))
+                }
             }
         }
         if !exhausted.is_empty() {

@@ -68,7 +68,11 @@ impl RedisData {
         let queue = &delivery.queue;
         let (text, incarnation) = (queue_text(queue), queue.incarnation.get());
         let number = delivery.subscription.id.sequence();
-        let (lease, outcomes) = (delivery.lease, outcomes.to_vec());
+        let lease = delivery.lease;
+        let paired = delivery.pair(outcomes)?.into_iter();
+        let outcomes: Vec<(MessageId, u32, DeliveryOutcome)> = paired
+            .map(|(message, outcome)| (message.id, message.attempts, outcome.clone()))
+            .collect();
         let positions: Vec<u64> = delivery.messages.iter().map(|m| m.id.sequence()).collect();
         let call = Call {
             operation: "delivery_complete",
@@ -81,8 +85,8 @@ impl RedisData {
                 for position in &positions {
                     command.arg(position);
                 }
-                for (id, outcome) in &outcomes {
-                    command.arg(id.sequence()).arg(id.to_string());
+                for (id, attempts, outcome) in &outcomes {
+                    command.arg(id.sequence()).arg(id.to_string()).arg(*attempts);
                     match outcome {
                         DeliveryOutcome::Delivered => command.arg(0).arg(0).arg(""),
                         DeliveryOutcome::Retry { not_before } => {

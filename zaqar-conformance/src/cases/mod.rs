@@ -17,6 +17,7 @@ mod dead_letter;
 mod delay;
 mod delete;
 mod delivery;
+mod delivery_repeat;
 mod expiry;
 mod head;
 mod idempotency;
@@ -25,6 +26,7 @@ mod isolation;
 mod message;
 mod moved;
 mod outbox;
+mod outbox_race;
 mod paging;
 mod pool;
 mod pop;
@@ -61,7 +63,9 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         purge::CASES,
         subscription::CASES,
         outbox::CASES,
+        outbox_race::CASES,
         delivery::CASES,
+        delivery_repeat::CASES,
         pool::CASES,
         catalogue::CASES,
         reopen::CASES,

@@ -145,21 +145,40 @@ impl Head {
         now: Timestamp,
     ) -> Result<Vec<MessageId>> {
         let mut ids = Vec::new();
-        let mut entry = OutboxEntry::new();
+        if !self.quirks.notify_before_commit {
+            self.announce(first, messages, now)?;
+        }
         for (position, message) in (first..).zip(messages) {
             let id = MessageId::new(self.incarnation, position)?;
             ids.push(id);
-            entry.push((position, outbox_message(id, message, now)));
             self.appended += 1;
             if self.quirks.drop_one_in_n_posts && self.appended.is_multiple_of(10) {
                 continue;
             }
             self.messages.insert(position, stored(id, position, message, client, now));
         }
+        Ok(ids)
+    }
+
+    /// Writes the outbox entry of a post, if anybody subscribes.
+    pub(super) fn announce(
+        &mut self,
+        first: u64,
+        messages: &[NewMessage],
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut entry = OutboxEntry::new();
+        for (position, message) in (first..).zip(messages) {
+            let id = MessageId::new(self.incarnation, position)?;
+            entry.push((position, outbox_message(id, message, now)));
+        }
+        if self.quirks.lose_outbox_entry {
+            entry.retain(|(position, _)| !position.is_multiple_of(10));
+        }
         if !entry.is_empty() && self.subscribed(now) {
             self.outbox.push(entry);
         }
-        Ok(ids)
+        Ok(())
     }
 }
 

@@ -159,10 +159,11 @@ impl Head {
     ) -> Vec<Delivery> {
         let queue = self.key.incarnate(self.incarnation);
         let lease = Lease { id: options.lease, ends_at: now.after(options.ttl) };
+        let quirks = self.quirks;
         let mut deliveries = Vec::new();
         for subscription in self.subscriptions.values_mut() {
             let others = subscription.owner.is_some() && subscription.owner != options.owner;
-            let held = Lease::is_live(subscription.lease.as_ref(), now);
+            let held = Lease::is_live(subscription.lease.as_ref(), now) && !quirks.double_lease;
             if others || held || !subscription.is_listening(now) {
                 continue;
             }
@@ -187,9 +188,11 @@ impl Head {
 
     /// The subscription of a delivery, if its lease is still in force.
     fn leased(&mut self, delivery: &Delivery, now: Timestamp) -> Result<&mut StoredSubscription> {
+        let anyones = self.quirks.complete_without_lease;
         let subscription =
             self.subscription(delivery.subscription.id, now).map_err(|_| Error::LeaseLost)?;
         match &subscription.lease {
+            _ if anyones => Ok(subscription),
             Some(lease) if lease.id == delivery.lease && now < lease.ends_at => Ok(subscription),
             _ => Err(Error::LeaseLost),
         }
@@ -203,8 +206,12 @@ impl Head {
         now: Timestamp,
     ) -> Result<()> {
         let cursor = self.leased(delivery, now)?.cursor;
-        let told: BTreeMap<MessageId, &DeliveryOutcome> =
-            outcomes.iter().map(|(id, outcome)| (*id, outcome)).collect();
+        let quirks = self.quirks;
+        let told: BTreeMap<MessageId, (u32, &DeliveryOutcome)> = delivery
+            .pair(outcomes)?
+            .into_iter()
+            .map(|(message, outcome)| (message.id, (message.attempts, outcome)))
+            .collect();
         let mut due: Vec<(u64, OutboxMessage)> =
             entries_from(&self.outbox, cursor).cloned().collect();
         let covered = due.iter().take_while(|(_, message)| told.contains_key(&message.id)).count();
@@ -212,12 +219,23 @@ impl Head {
             let reason = "must cover the new messages from the first on".to_owned();
             return Err(Error::Invalid { field: "outcomes", reason });
         }
+        let last = if quirks.skip_unmentioned {
+            due.last()
+        } else {
+            due.get(..covered).and_then(<[_]>::last)
+        };
+        let next = last.map_or(cursor, |(position, _)| position + 1);
         due.truncate(covered);
-        let next = due.last().map_or(cursor, |(position, _)| position + 1);
         let subscription = self.leased(delivery, now)?;
         let subscriber = subscription.subscriber.clone();
-        let tried_again =
-            subscription.retries.extract_if(.., |_, row| told.contains_key(&row.message.id));
+        // What an earlier call under this lease recorded stays as it is.
+        let is_told = |row: &RetryRow| {
+            let told = told.get(&row.message.id);
+            told.is_some_and(|(leased, _)| {
+                row.message.attempts == *leased || quirks.count_retry_twice
+            })
+        };
+        let tried_again = subscription.retries.extract_if(.., |_, row| is_told(row));
         let tried: Vec<(u64, OutboxMessage)> =
             tried_again.map(|(position, row)| (position, row.message)).chain(due).collect();
         subscription.cursor = next;
@@ -227,7 +245,8 @@ impl Head {
         let mut exhausted = Vec::new();
         for (position, mut message) in tried {
             message.attempts = message.attempts.saturating_add(1);
-            match told.get(&message.id) {
+            match told.get(&message.id).map(|(_, outcome)| *outcome) {
+                Some(DeliveryOutcome::Retry { .. }) if quirks.forget_retries => {}
                 Some(DeliveryOutcome::Retry { not_before }) => {
                     let row = RetryRow { message, not_before: *not_before };
                     subscription.retries.insert(position, row);
@@ -237,6 +256,9 @@ impl Head {
                 }
                 Some(DeliveryOutcome::Delivered) | None => {}
             }
+        }
+        if quirks.exhaust_unrecorded {
+            exhausted.clear();
         }
         for (message, reason) in exhausted {
             self.record_exhausted(&message, &subscriber, reason, now);

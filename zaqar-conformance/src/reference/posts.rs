@@ -56,7 +56,7 @@ impl ReferenceData {
         options: PostMessages,
     ) -> Result<Posted> {
         let quirks = self.quirks();
-        if quirks.marker_before_visible {
+        if quirks.marker_before_visible || quirks.notify_before_commit {
             return self.post_later(queue, &messages, &options).await;
         }
         if quirks.batch_not_atomic {
@@ -65,18 +65,23 @@ impl ReferenceData {
         self.step(OPERATION, |state, now| state.post(queue, &messages, &options, now)).await
     }
 
-    /// Planted bug: positions first, messages later; every second post is so slow that others pass
-    /// it.
+    /// Planted bugs: positions first, and the outbox entry perhaps, messages later; every second post
+    /// is so slow that others pass it.
     async fn post_later(
         &self,
         queue: &QueueRef,
         messages: &[NewMessage],
         options: &PostMessages,
     ) -> Result<Posted> {
-        let allocate = self.step(OPERATION, |state, _| {
+        let allocate = self.step(OPERATION, |state, now| {
             state.posts += 1;
             let slow = state.posts.is_multiple_of(2);
-            Ok((state.head_for_posts(queue)?.allocate(messages.len())?, slow))
+            let head = state.head_for_posts(queue)?;
+            let first = head.allocate(messages.len())?;
+            if head.quirks.notify_before_commit {
+                head.announce(first, messages, now)?;
+            }
+            Ok((first, slow))
         });
         let (first, slow) = allocate.await?;
         let_others_run(if slow { 10 * YIELDS } else { 0 }).await;

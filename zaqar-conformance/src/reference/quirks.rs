@@ -34,6 +34,22 @@ pub struct Quirks {
     pub batch_not_atomic: bool,
     /// A delete that names a claim which is over removes the message.
     pub stale_claim_deletes: bool,
+    /// Every tenth message gets no outbox entry.
+    pub lose_outbox_entry: bool,
+    /// A post writes its outbox entry in one step and its messages in a later one.
+    pub notify_before_commit: bool,
+    /// Subscriptions are leased that another live lease holds.
+    pub double_lease: bool,
+    /// A delivery is completed whoever holds its lease.
+    pub complete_without_lease: bool,
+    /// A retry that is told twice under one lease counts two attempts.
+    pub count_retry_twice: bool,
+    /// A delivery that is given up leaves no record.
+    pub exhaust_unrecorded: bool,
+    /// A completion moves the cursor past messages that it does not mention.
+    pub skip_unmentioned: bool,
+    /// A failed delivery is not tried again.
+    pub forget_retries: bool,
 }
 
 impl Quirks {

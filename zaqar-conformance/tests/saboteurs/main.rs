@@ -124,6 +124,33 @@ saboteurs! {
         and passes "delete.single.is_gone";
 }
 
+saboteurs! {
+    losing_an_outbox_entry_is_caught: lose_outbox_entry
+        is caught by ["outbox.deliver.batches_and_pages", "outbox.race.each_once_never_early"]
+        and passes "message.get.as_posted";
+    notifying_before_the_post_is_stored_is_caught: notify_before_commit
+        is caught by ["outbox.race.each_once_never_early"]
+        and passes "outbox.deliver.batches_and_pages";
+    leasing_a_subscription_twice_is_caught: double_lease
+        is caught by ["delivery.lease.exclusive", "delivery.renew.holds_longer"]
+        and passes "outbox.deliver.in_order";
+    completing_without_the_lease_is_caught: complete_without_lease
+        is caught by ["delivery.complete.lost_lease"]
+        and passes "delivery.lease.exclusive";
+    counting_a_retry_twice_is_caught: count_retry_twice
+        is caught by ["delivery.retry.counted_once", "delivery.complete.repeated"]
+        and passes "delivery.retry.not_before";
+    giving_up_without_a_record_is_caught: exhaust_unrecorded
+        is caught by ["delivery.exhausted.recorded", "delivery.exhausted.paged"]
+        and passes "delivery.retry.not_before";
+    skipping_what_no_outcome_mentions_is_caught: skip_unmentioned
+        is caught by ["delivery.complete.prefix", "delivery.complete.without_release"]
+        and passes "delivery.retry.not_before";
+    forgetting_retries_is_caught: forget_retries
+        is caught by ["delivery.retry.not_before", "delivery.retry.before_new_ones"]
+        and passes "outbox.deliver.in_order";
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_post_acknowledged_before_it_is_visible_is_caught() {
     let caught_by = [

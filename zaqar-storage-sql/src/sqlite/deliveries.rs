@@ -195,8 +195,8 @@ impl Task for Complete {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let held = held(step, &self.delivery).await?;
         let cursor = self.cursor_after(&held)?;
-        for (id, outcome) in &self.outcomes {
-            self.record(step, &held, own_position(*id), *id, outcome).await?;
+        for (message, outcome) in self.delivery.pair(&self.outcomes)? {
+            self.record(step, &held, message, outcome).await?;
         }
         let advance = query(
             "UPDATE subscriptions SET cursor = ?, \
@@ -243,16 +243,19 @@ impl Complete {
         &self,
         step: &mut Step<'_>,
         held: &Held,
-        position: i64,
-        id: MessageId,
+        message: &OutboxMessage,
         outcome: &DeliveryOutcome,
     ) -> Result<(), sqlx::Error> {
-        let known = held.retries.get(&position);
-        if known.is_none() && position < held.cursor {
-            // Recorded by an earlier call under this lease.
+        let (position, before) = (own_position(message.id), i64::from(message.attempts));
+        // An earlier call under this lease may have recorded it: nothing counts twice.
+        let is_recorded = match held.retries.get(&position) {
+            None => position < held.cursor,
+            Some(attempts) => *attempts > before,
+        };
+        if is_recorded {
             return Ok(());
         }
-        let attempts = known.copied().unwrap_or(0) + 1;
+        let attempts = before + 1;
         match outcome {
             DeliveryOutcome::Retry { not_before } => {
                 let keep = query(
@@ -268,7 +271,7 @@ impl Complete {
                 return Ok(());
             }
             DeliveryOutcome::Exhausted { reason } => {
-                self.record_exhausted(step, held, id, attempts, reason).await?;
+                self.record_exhausted(step, held, message.id, attempts, reason).await?;
             }
             DeliveryOutcome::Delivered => {}
         }
