@@ -7,10 +7,11 @@ ZAQAR_PAGE_ORIGIN names it, and one that it does not know.
 import http.server
 import json
 import os
+import re
+import signal
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 import urllib.parse
 import urllib.request
@@ -29,7 +30,9 @@ PAGES = Path(__file__).parent.parent / "browser"
 SOCKET = ZAQAR_URL.replace("http://", "ws://", 1) + "/v2/ws"
 # Nothing here takes so long, unless it never comes.
 PATIENCE_S = 120
-POLL_S = 0.05
+# Elements of the page.
+STATE = "document.getElementById('state')"
+ITEMS = "document.querySelectorAll('#messages li')"
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -38,16 +41,6 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
-
-
-def until(condition, what):
-    """Waits until a condition holds; returns what it gave."""
-    end = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} within {PATIENCE_S} s")
-        time.sleep(POLL_S)
-    return found
 
 
 class Browser:
@@ -62,63 +55,97 @@ class Browser:
             "--disable-dev-shm-usage",
             "--no-proxy-server",
             "--no-first-run",
+            "--disable-breakpad",
             f"--user-data-dir={profile}",
             "--remote-debugging-port=0",
             # Both sites are here; every other name is not found, so that nothing goes out.
             f"--host-resolver-rules=MAP *.example 127.0.0.1:{port},MAP * ~NOTFOUND,EXCLUDE 127.0.0.1",
             "about:blank",
         ]
-        self.log = open(Path(profile) / "log.txt", "w+b")
         self.process = subprocess.Popen(
-            [BROWSER, *arguments], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
+            [BROWSER, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            # What is started may be a script that starts the browser: both are ended as one group.
+            start_new_session=True,
         )
         try:
-            address = until(lambda: self.debugging_address(profile), "the browser did not start")
             self.tab = websocket.create_connection(
-                address, timeout=PATIENCE_S, suppress_origin=True
+                self.new_tab(self.address()), timeout=PATIENCE_S, suppress_origin=True
             )
         except BaseException:
             self.close()
             raise
-        self.calls = 0
+        self.calls, self.events = 0, []
+        self.call("Page.enable")
 
-    def debugging_address(self, profile):
-        if self.process.poll() is not None:
-            self.log.seek(0)
-            raise AssertionError(f"the browser ended: {self.log.read().decode(errors='replace')}")
-        port_file = Path(profile) / "DevToolsActivePort"
-        lines = port_file.read_text().splitlines() if port_file.exists() else []
-        if len(lines) < 2:
-            return None
-        with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json/list", timeout=60) as answer:
-            tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
-        return tabs[0]["webSocketDebuggerUrl"] if tabs else None
+    def address(self):
+        """Where it listens, as it says when it does."""
+        said = []
+        for line in self.process.stderr:
+            said.append(line)
+            if found := re.search(r"DevTools listening on ws://([^/]+)/", line):
+                # What else it says is not waited for, but must not fill the pipe.
+                threading.Thread(target=self.process.stderr.read, daemon=True).start()
+                return found[1]
+        raise AssertionError(f"the browser ended: {''.join(said)}")
+
+    def new_tab(self, address):
+        request = urllib.request.Request(f"http://{address}/json/new?about:blank", method="PUT")
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)["webSocketDebuggerUrl"]
+
+    def receive(self):
+        said = json.loads(self.tab.recv())
+        if "method" in said:
+            self.events.append(said["method"])
+        return said
 
     def call(self, method, **parameters):
         self.calls += 1
         self.tab.send(json.dumps({"id": self.calls, "method": method, "params": parameters}))
-        while True:
-            answer = json.loads(self.tab.recv())
-            if answer.get("id") == self.calls:
-                if "error" in answer:
-                    raise AssertionError(f"{method}: {answer['error']}")
-                return answer["result"]
+        while (said := self.receive()).get("id") != self.calls:
+            pass
+        if "error" in said:
+            raise AssertionError(f"{method}: {said['error']}")
+        return said["result"]
+
+    def open(self, url):
+        """Opens a page and waits until it is there."""
+        self.events.clear()
+        opened = self.call("Page.navigate", url=url)
+        if "errorText" in opened:
+            raise AssertionError(f"{url}: {opened['errorText']}")
+        while "Page.loadEventFired" not in self.events:
+            self.receive()
 
     def evaluate(self, expression):
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        arguments = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        result = self.call("Runtime.evaluate", **arguments)
+        if "exceptionDetails" in result:
+            raise AssertionError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def text(self, element):
-        """What an element shows, once the page has it."""
-        return self.evaluate(f"document.getElementById({element!r})?.textContent")
+    def until(self, condition):
+        """Waits until a condition holds for the page, which is looked at when it changes."""
+        self.evaluate(
+            f"""new Promise((done) => {{
+              const look = () => {{ if ({condition}) {{ watch.disconnect(); done(true); }} }};
+              const watch = new MutationObserver(look);
+              watch.observe(document, {{ subtree: true, childList: true, characterData: true }});
+              look();
+            }})"""
+        )
 
     def items(self):
-        return self.evaluate("[...document.querySelectorAll('#messages li')].map(i => i.textContent)")
+        return self.evaluate(f"[...{ITEMS}].map((item) => item.textContent)")
 
     def close(self):
-        self.process.terminate()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE_S)
-        self.log.close()
 
 
 class BrowserTest(unittest.TestCase):
@@ -140,9 +167,7 @@ class BrowserTest(unittest.TestCase):
     def open_page(self, origin):
         query = {"socket": SOCKET, "queue": self.queue, "project": self.project}
         url = f"{origin}/page.html?{urllib.parse.urlencode(query)}"
-        self.assertNotIn("errorText", self.browser.call("Page.navigate", url=url))
-        shows = lambda: self.browser.evaluate("location.href") == url and self.browser.text("state")
-        until(shows, "the page was not shown")
+        self.browser.open(url)
 
     def post(self, text):
         request = urllib.request.Request(
@@ -159,15 +184,16 @@ class BrowserTest(unittest.TestCase):
 
     def test_a_page_shows_what_is_posted_over_rest(self):
         self.open_page(PAGE_ORIGIN)
-        until(lambda: self.browser.text("state") == "made", "the page did not subscribe")
+        self.browser.until(f"{STATE}.textContent === 'made'")
         texts = ["hello", "grüße, <b>世界</b>"]
         for text in texts:
             self.post(text)
-        until(lambda: self.browser.items() == texts, f"the page did not show {texts}")
+        self.browser.until(f"{ITEMS}.length === {len(texts)}")
+        self.assertEqual(texts, self.browser.items())
 
     def test_a_page_of_another_origin_cannot_connect(self):
         self.open_page(OTHER_ORIGIN)
-        until(lambda: self.browser.text("state") == "over", "the page was not refused")
+        self.browser.until(f"{STATE}.textContent === 'over'")
         self.assertEqual([], self.browser.items())
 
 
