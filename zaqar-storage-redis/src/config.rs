@@ -51,6 +51,11 @@ impl std::fmt::Debug for Config {
 }
 
 impl Config {
+    /// Whether a write is acknowledged only when others have it too.
+    pub(crate) fn waits(&self) -> bool {
+        self.wait_replicas > 0 || self.wait_aof
+    }
+
     /// Reads a URI.
     pub(crate) fn parse(uri: &str) -> Result<Self, OpenError> {
         let (scheme, rest) = uri.split_once("://").ok_or_else(|| invalid("has no scheme"))?;

@@ -87,6 +87,10 @@ const QUEUE_KEYS: &[(&str, &str)] = &[
     ("graves", "g"),
 ];
 
+/// Written before each write that waits for copies (see [`crate::store`]): the number of the server's
+/// run.
+pub(crate) const FENCE: Key = Key::Bucket("fence");
+
 fn other_key(name: &str) -> Option<Key> {
     let key = match name {
         "open" => Key::Bucket("open"),
@@ -95,6 +99,7 @@ fn other_key(name: &str) -> Option<Key> {
         "outbox_due" => Key::Bucket("outbox"),
         "transfers_due" => Key::Bucket("transfers"),
         "mark" => Key::Bucket("mark"),
+        "fence" => FENCE,
         "deleting" => Key::Bucket("deleting"),
         "trash_messages" => Key::Trash("m"),
         "trash_expiring" => Key::Trash("x"),

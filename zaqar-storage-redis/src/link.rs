@@ -26,6 +26,8 @@ pub(crate) struct Link {
     pub(crate) address: (String, u16),
     response_timeout: Duration,
     checks: Option<Arc<Checks>>,
+    /// Whether connections are asked for the server's run.
+    asks_run: bool,
     live: Mutex<Live>,
     /// Held while a connection is made, so that one is.
     connecting: tokio::sync::Mutex<()>,
@@ -44,6 +46,8 @@ struct Live {
 pub(crate) struct Connection {
     multiplexed: MultiplexedConnection,
     number: u64,
+    /// Which run of which server it is to, where writes wait for copies; else empty.
+    pub(crate) run: Arc<str>,
 }
 
 impl Link {
@@ -85,6 +89,7 @@ impl Link {
             client: Client::open(info)?,
             address,
             response_timeout: config.response_timeout,
+            asks_run: checks.is_some() && config.waits(),
             checks,
             live: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
@@ -125,8 +130,8 @@ impl Link {
         let mut live = self.live();
         live.tries += 1;
         match made {
-            Ok(multiplexed) => {
-                let connection = Connection { multiplexed, number: live.tries };
+            Ok((multiplexed, run)) => {
+                let connection = Connection { multiplexed, number: live.tries, run };
                 live.connection = Some(connection.clone());
                 live.failed = None;
                 Ok(connection)
@@ -139,7 +144,7 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn connect(&self) -> Result<(MultiplexedConnection, Arc<str>), RedisError> {
         // The library's own time-outs are off: ours decides, and replaces the connection.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -153,7 +158,24 @@ impl Link {
             let findings = tokio::time::timeout(self.response_timeout, checking).await;
             findings.map_err(|_| too_late())??.permit(checks.unreliable)?;
         }
-        Ok(connection)
+        let run = self.run(&mut connection).await?;
+        Ok((connection, run))
+    }
+
+    /// Each start of a server has a random number; a connection never outlives it.
+    async fn run(&self, connection: &mut MultiplexedConnection) -> Result<Arc<str>, RedisError> {
+        if !self.asks_run {
+            return Ok("".into());
+        }
+        let mut ask = redis::cmd("INFO");
+        ask.arg("server");
+        let asking = ask.query_async::<String>(connection);
+        let info = tokio::time::timeout(self.response_timeout, asking).await;
+        let info = info.map_err(|_| too_late())??;
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        let unknown =
+            || RedisError::from((ErrorKind::UnexpectedReturnType, "INFO names no run_id"));
+        Ok(run.ok_or_else(unknown)?.trim().into())
     }
 
     /// Examines the server's settings now.

@@ -70,6 +70,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "due",
     "head",
     "held",
+    "leap",
     "pool",
     "remove",
     "resolve",

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::error::{Failure, Redirect, closed};
 use crate::gate::Gate;
 use crate::identity::Identity;
-use crate::keys::{Place, kind_code};
+use crate::keys::{FENCE, Place, kind_code};
 use crate::link::{Connection, Link};
 use crate::registry::Script;
 use crate::topology::Topology;
@@ -235,8 +235,10 @@ impl Store {
         }
         let now = self.clock.now();
         let command = self.command(call, now);
-        let result = if asking || (call.writes && self.waits()) {
-            self.send_among(&link, connection.clone(), command, asking, call.writes).await
+        let waits = call.writes && self.config.waits();
+        let fence = waits.then(|| call.place.name(&self.config.prefix, FENCE));
+        let result = if asking || waits {
+            self.send_among(&link, connection.clone(), command, asking, fence).await
         } else {
             link.send(connection.clone(), &command).await
         };
@@ -272,29 +274,36 @@ impl Store {
         command
     }
 
-    /// Whether a write is acknowledged only when others have it too.
-    fn waits(&self) -> bool {
-        self.config.wait_replicas > 0 || self.config.wait_aof
-    }
-
-    /// Sends a command with what must stand next to it on the same connection: before it, leave to
-    /// ask a node that does not hold the slot yet; after it, the wait for copies.
+    /// Sends a command with what must stand next to it on the same connection: before each, leave to
+    /// ask a node that does not hold the slot yet. If it `writes` and writes wait for copies, a write
+    /// to the fence goes before it and the wait comes after it: `WAIT` waits for what this connection
+    /// wrote, and an answer may rest on what another one wrote a moment ago, such as the post that
+    /// used the same key.
     async fn send_among(
         &self,
         link: &Link,
         connection: Connection,
         command: redis::Cmd,
         asking: bool,
-        writes: bool,
+        fence: Option<String>,
     ) -> Result<Value, Failure> {
         let mut pipeline = redis::pipe();
-        let mut count = 1;
-        if asking {
-            pipeline.cmd("ASKING");
+        let waits = fence.is_some();
+        let mut set = None;
+        if let Some(fence) = fence {
+            let mut command = redis::cmd("SET");
+            command.arg(fence).arg(&*connection.run);
+            set = Some(command);
+        }
+        let mut count = 0;
+        for command in set.into_iter().chain([command]) {
+            if asking {
+                pipeline.cmd("ASKING");
+                count += 1;
+            }
+            pipeline.add_command(command);
             count += 1;
         }
-        pipeline.add_command(command);
-        let waits = writes && self.waits();
         if waits {
             let timeout = u64::try_from(self.config.wait_timeout.as_millis()).unwrap_or(u64::MAX);
             if self.config.wait_aof {
@@ -305,11 +314,16 @@ impl Store {
             count += 1;
         }
         let mut answers = link.send_all(connection, &pipeline, count).await?.into_iter();
-        if asking {
-            drop(answers.next());
-        }
-        let answer = answers.next().unwrap_or(Err(Failure::Silent))?;
-        if waits && !self.is_enough(answers.next()) {
+        let mut next = || {
+            if asking {
+                drop(answers.next());
+            }
+            answers.next().unwrap_or(Err(Failure::Silent))
+        };
+        let fenced = if waits { next() } else { Ok(Value::Nil) };
+        let answer = next()?;
+        // A full server takes no write to the fence, and lets consumers empty it.
+        if waits && (!is_written(&fenced) || !self.is_enough(answers.next())) {
             return Err(Failure::Silent);
         }
         Ok(answer)
@@ -333,6 +347,15 @@ impl Store {
         self.gate.close().await;
         self.closed.store(true, Ordering::Release);
         self.topology.disconnect();
+    }
+}
+
+/// Whether a write to the fence was made, or refused for lack of memory alone.
+fn is_written(fenced: &Result<Value, Failure>) -> bool {
+    match fenced {
+        Ok(_) => true,
+        Err(Failure::Refused(reason)) => reason.starts_with("OOM"),
+        Err(_) => false,
     }
 }
 

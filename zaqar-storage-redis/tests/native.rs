@@ -420,3 +420,45 @@ async fn a_store_that_grows_while_it_is_examined_has_not_lost_anything() -> anyh
     tokio::try_join!(growing, examining)?;
     Ok(())
 }
+
+/// A claim's end as two web heads see it whose clocks are apart, or of which one was faster: what one
+/// has put right, the other still takes for claimed.
+#[tokio::test]
+async fn what_a_clock_ahead_has_released_is_not_held_by_a_clock_behind() -> anyhow::Result<()> {
+    let backend = server(&[])?;
+    let clocks = [Arc::new(ManualClock::default()), Arc::new(ManualClock::default())];
+    let open = |clock: &Arc<ManualClock>| {
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+        let uri = backend.uri();
+        async move { zaqar_storage_redis::open(&uri, OpenOptions::new(clock)).await }
+    };
+    let [behind, ahead] = [open(&clocks[0]).await?, open(&clocks[1]).await?];
+    let [lease, grace] = [Ttl::from_secs(60)?, Ttl::ZERO];
+    for act in ["delete", "bulk delete", "renew", "release", "get"] {
+        let queue = queue(&behind, &act.replace(' ', "-")).await?;
+        post(&behind, &queue, 3).await??;
+        let id = ClaimId::random();
+        let claimed = behind.data.claims().claim_create(&queue, CreateClaim::new(id, lease, grace));
+        let ids: Vec<_> = claimed.await?.messages.iter().map(|message| message.id).collect();
+        clocks[1].advance(std::time::Duration::from_secs(61));
+        ahead.data.sweep().await?;
+        let (messages, claims) = (behind.data.messages(), behind.data.claims());
+        let refused = match act {
+            "delete" => messages.message_delete(&queue, ids[0], Some(id)).await.is_err(),
+            "bulk delete" => messages.message_bulk_delete(&queue, &ids, Some(&[id])).await.is_err(),
+            "renew" => claims.claim_update(&queue, id, lease, grace).await.is_err(),
+            "get" => claims.claim_get(&queue, id).await.is_err(),
+            _ => claims.claim_delete(&queue, id).await.is_ok(),
+        };
+        assert!(refused, "{act}: the claim still holds what was released");
+        let take = || CreateClaim::new(ClaimId::random(), lease, grace);
+        let again = ahead.data.claims().claim_create(&queue, take()).await?;
+        assert_eq!(again.messages.len(), 3, "{act}: {again:?}");
+        let twice = behind.data.claims().claim_create(&queue, take()).await?;
+        assert!(twice.messages.is_empty(), "{act}: claimed twice: {twice:?}");
+        let stats = ahead.data.messages().message_stats(&queue).await?;
+        assert_eq!((stats.free, stats.claimed), (0, 3), "{act}");
+        clocks[0].advance(std::time::Duration::from_secs(61));
+    }
+    Ok(())
+}

@@ -1,4 +1,4 @@
--- keys: head messages states claims
+-- keys: head messages states leased claims
 -- lib: head state held
 -- ARGV: key, now, claim
 -- Answers: ttl, start and end of the claim, then position, record and state of each message; 6: no

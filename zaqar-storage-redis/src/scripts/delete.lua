@@ -13,16 +13,18 @@ if #places == 0 then return {0} end
 -- What expired is in no index of the living, so a place without an end of life is not there.
 local lives = call('ZMSCORE', expiring, unpack(places))
 local present = call('HMGET', states, unpack(places))
+local under = call('ZMSCORE', leased, unpack(places))
 
 -- Everything is decided before anything is removed.
 local free, held, seen = {}, {}, {}
 for i = 1, #places do
-  local seq, life, state = places[i], lives[i], present[i]
+  local seq, life, state, lease = places[i], lives[i], present[i], under[i]
   if not life or (state and string.byte(state, 29) == 2) then
     local other = moved_within(incarnation, seq)
     local found = other and call('ZSCORE', expiring, other)
     if found then
       seq, life, state = other, found, call('HGET', states, other)
+      lease = call('ZSCORE', leased, other)
     end
   end
   if life and not seen[seq] and tonumber(life) > now then
@@ -33,7 +35,8 @@ for i = 1, #places do
       ends, _, flag = struct.unpack('>dI4B', state, 17)
       claim = string.sub(state, 30)
     end
-    local parked, leases = flag == 2, flag == 1 and ends > now
+    -- What is not in the index of leases is claimable, whatever its state still says.
+    local parked, leases = flag == 2, flag == 1 and lease and ends > now
     local broken
     if rule == 'free' then
       if parked or leases then broken = 0 end

@@ -22,7 +22,7 @@ call('UNLINK', messages, states, claimable, hidden, leased, delayed, claims, cla
   post_keys, post_key_ends, arrivals, transfers, transfer_leases, subscriptions, subscribers,
   subscription_order, subscription_ends, cursors, outbox, outbox_index, retries, retries_due, retry_positions,
   retries_next, exhausted, graves)
-call('HDEL', head, 'next', 'epoch', 'sub', 'due', 'sub_next', 'exhausted_next')
+call('HDEL', head, 'next', 'epoch', 'sub', 'due', 'run', 'sub_next', 'exhausted_next')
 call('HSET', head, 'state', 3)
 call('ZREM', gc_due, ARGV[1])
 return {0, 1}

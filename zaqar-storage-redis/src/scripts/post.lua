@@ -1,5 +1,5 @@
--- keys: head messages claimable hidden delayed expiring post_keys post_key_ends outbox outbox_index sweep_due gc_due outbox_due
--- lib: head chunks
+-- keys: head messages claimable hidden delayed expiring post_keys post_key_ends outbox outbox_index sweep_due gc_due outbox_due fence
+-- lib: head leap chunks
 -- ARGV: key, now, incarnation, last position, post key or '', its digest, its end, then the records
 -- Answers: first position, how many, whether an earlier post stored them; 3: another digest has
 -- the key; 4: no positions left.
@@ -16,7 +16,7 @@ if post_key ~= '' then
     end
   end
 end
-local n, first = #ARGV - 7, h.next
+local n, first, run = #ARGV - 7, next_position(h)
 if first + n > tonumber(ARGV[4]) then return {4} end
 
 local rows, places, ends, soonest = {}, {}, {}, math.huge
@@ -59,10 +59,10 @@ if late then
   call_all('ZADD', delayed, late)
 end
 if soonest < h.due then
-  call('HSET', head, 'next', first + n, 'due', soonest)
+  call('HSET', head, 'next', first + n, 'run', run, 'due', soonest)
   call('ZADD', sweep_due, soonest, ARGV[3])
 else
-  call('HSET', head, 'next', first + n)
+  call('HSET', head, 'next', first + n, 'run', run)
 end
 if post_key ~= '' then
   call('HSET', post_keys, post_key, struct.pack('>ddd', tonumber(ARGV[7]), first, n) .. ARGV[6])

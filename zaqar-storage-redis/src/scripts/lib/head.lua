@@ -1,7 +1,7 @@
 -- The head of the queue that ARGV[1] names, or the refusal of an operation on it.
 -- Every script answers with an array that begins with a number: 0 done, 1 gone, 2 moved.
 local function find_head()
-  local f = call('HMGET', head, 'key', 'state', 'epoch', 'next', 'sub', 'due')
+  local f = call('HMGET', head, 'key', 'state', 'epoch', 'next', 'sub', 'due', 'run')
   if f[1] ~= ARGV[1] or f[2] == '2' or f[2] == '3' then return nil, {1} end
   return {
     moved = f[2] == '1',
@@ -9,6 +9,7 @@ local function find_head()
     next = tonumber(f[4]),
     sub = f[5],
     due = tonumber(f[6] or 'inf'),
+    run = f[7],
   }
 end
 
