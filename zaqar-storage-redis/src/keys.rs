@@ -3,6 +3,7 @@
 //! ```text
 //! prefix:{b12}:7:m        messages of incarnation 7, which lives in bucket 12 for life
 //! prefix:{b12}:gc         queues of bucket 12 where the collection finds something, by moment
+//! prefix:{b12}:fence      the server's run, where writes wait for copies
 //! prefix:{b12}:trash:N:m  messages that a purge put aside
 //! prefix:{c12}:q0:P       queue records of a project
 //! prefix:{pools}:…        pools; {flavors}, {catalogue}, {store} likewise
