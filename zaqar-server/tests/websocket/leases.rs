@@ -131,18 +131,12 @@ async fn another_life_that_it_is_given_is_kept_to() {
     for life in [7_200, 600] {
         let life_ttl = Ttl::from_secs_clamped(life);
         // A change that meets a renewal half-way may be lost, like one of two changes by clients.
-        soon(async {
-            loop {
-                let changes = UpdateSubscription::new().ttl(life_ttl);
-                world.engine.subscription_update(&key("q"), id, changes).await.unwrap();
-                let end = world.engine.clock().now().after(life_ttl);
-                stored_as(&world, id, |stored| stored.expires_at < end).await;
-                if shown(&mut client, id).await["ttl"] == life {
-                    return;
-                }
-            }
-        })
-        .await;
+        while shown(&mut client, id).await["ttl"] != life {
+            let changes = UpdateSubscription::new().ttl(life_ttl);
+            world.engine.subscription_update(&key("q"), id, changes).await.unwrap();
+            let end = world.engine.clock().now().after(life_ttl);
+            stored_as(&world, id, |stored| stored.expires_at < end).await;
+        }
         assert_eq!(shown(&mut client, id).await["options"], json!({"a": [1]}));
     }
 }
