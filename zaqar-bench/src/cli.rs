@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::fan_out::FanOutOptions;
 use crate::options::Options;
 #[cfg(feature = "raw-sqlite")]
 use crate::raw_sqlite::RawOptions;
@@ -37,6 +38,8 @@ pub enum Command {
     Deep(Deep),
     /// Push to many open WebSocket connections: the server's memory, and whether all arrives
     Sockets(SocketsOptions),
+    /// What 100 subscribers to a queue cost whoever posts, and whether each gets everything
+    FanOut(FanOutOptions),
     /// Insert rows into an SQLite file without any server: the yardstick
     #[cfg(feature = "raw-sqlite")]
     RawSqlite(RawOptions),
@@ -97,6 +100,8 @@ pub enum Task<'a> {
     Workload(Workload, &'a Options),
     /// Many open sockets.
     Sockets(&'a SocketsOptions),
+    /// Many subscribers to one queue.
+    FanOut(&'a FanOutOptions),
     /// The raw loop.
     #[cfg(feature = "raw-sqlite")]
     RawSqlite(&'a RawOptions),
@@ -119,6 +124,7 @@ impl Command {
                 (Workload::Deep { depth: *depth, claims: *claims }, options)
             }
             Self::Sockets(options) => return Task::Sockets(options),
+            Self::FanOut(options) => return Task::FanOut(options),
             #[cfg(feature = "raw-sqlite")]
             Self::RawSqlite(options) => return Task::RawSqlite(options),
             Self::Suite(options) => return Task::Suite(options),

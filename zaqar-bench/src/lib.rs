@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod fan_out;
 pub mod http;
 pub mod measure;
 pub mod message;

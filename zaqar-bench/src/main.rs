@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zaqar_bench::cli::{Cli, Command, Task};
-use zaqar_bench::{rounds, sockets, suite};
+use zaqar_bench::{fan_out, rounds, sockets, suite};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -22,6 +22,7 @@ fn run(command: &Command) -> anyhow::Result<bool> {
     match command.task() {
         Task::Workload(workload, options) => rounds::run(workload, options, command_line()),
         Task::Sockets(options) => sockets::command(options),
+        Task::FanOut(options) => fan_out::command(options),
         #[cfg(feature = "raw-sqlite")]
         Task::RawSqlite(options) => zaqar_bench::raw_sqlite::command(options),
         Task::Suite(options) => suite::run(options, command_line()),
