@@ -83,6 +83,9 @@ impl Subscription {
 pub struct UpdateSubscription {
     /// Another address. It gets only what is posted from now on, and must confirm anew.
     pub subscriber: Option<String>,
+    /// Whether nothing is delivered to another address until it confirms. Says nothing about an
+    /// address that stays.
+    pub needs_confirmation: Option<bool>,
     /// A new span of life, from now.
     pub ttl: Option<Ttl>,
     /// New options, as a whole.
@@ -100,6 +103,13 @@ impl UpdateSubscription {
     #[must_use]
     pub fn subscriber(mut self, subscriber: impl Into<Option<String>>) -> Self {
         self.subscriber = subscriber.into();
+        self
+    }
+
+    /// Sets whether another address gets nothing until it confirms.
+    #[must_use]
+    pub fn needs_confirmation(mut self, needs: impl Into<Option<bool>>) -> Self {
+        self.needs_confirmation = needs.into();
         self
     }
 

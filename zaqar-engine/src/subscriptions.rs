@@ -95,7 +95,8 @@ impl Engine {
         Ok(found.flatten())
     }
 
-    /// Changes a live subscription.
+    /// Changes a live subscription. Another address is treated as a new subscriber's: it needs
+    /// confirmation if the operator demands it now.
     ///
     /// # Errors
     /// `Rejected` and `Attribute` as for [`Self::subscription_create`]; `SubscriptionNotFound`, also
@@ -104,8 +105,9 @@ impl Engine {
         &self,
         key: &QueueKey,
         id: SubscriptionId,
-        changes: UpdateSubscription,
+        mut changes: UpdateSubscription,
     ) -> EngineResult<()> {
+        changes.needs_confirmation = Some(self.config().subscribers.require_confirmation);
         changes
             .subscriber
             .as_ref()

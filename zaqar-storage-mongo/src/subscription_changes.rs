@@ -165,6 +165,9 @@ impl Task for Update {
             changed.extend(restarted(&head));
             changed.insert("subscriber", subscriber.as_str());
             changed.insert("confirmed", false);
+            if let Some(needs) = self.changes.needs_confirmation {
+                changed.insert("needs_confirmation", needs);
+            }
         }
         if let Some(ttl) = self.changes.ttl {
             changed.insert("ttl", ttl_code(ttl));

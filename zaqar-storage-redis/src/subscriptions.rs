@@ -224,6 +224,8 @@ impl SubscriptionController for RedisData {
                 None => command.arg("").arg(""),
             };
             command.arg(changes.options.as_ref().map(json_text).unwrap_or_default());
+            command
+                .arg(changes.needs_confirmation.map_or("", |needs| if needs { "1" } else { "0" }));
         };
         let operation = "subscription_update";
         let script = &SUBSCRIPTION_UPDATE;

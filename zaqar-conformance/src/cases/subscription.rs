@@ -67,7 +67,7 @@ cases! {
         level: Extended(Subscriptions),
         guarantees: [G13],
         methods: ["subscription_update", "subscription_confirm"],
-        summary: "A confirmed subscription whose address changes is unconfirmed; other changes leave the confirmation.",
+        summary: "A confirmed subscription whose address changes is unconfirmed, and needs confirmation or not as is said with the new address; other changes leave the confirmation.",
     }
     confirmation_is_set_and_cleared = "subscription.confirm.set_and_cleared" {
         level: Extended(Subscriptions),
@@ -357,6 +357,19 @@ async fn new_address_must_confirm_anew(ctx: &Context) -> CaseResult {
     subscriptions.subscription_update(&queue, id, change).await?;
     let read = get(ctx, &queue, id).await?;
     check!(!read.confirmed && !read.is_active(), "a new address is confirmed: {read:?}");
+    for (address, needs, then) in [
+        ("http://c.example/", Some(false), false),
+        ("http://d.example/", None, false),
+        ("http://e.example/", Some(true), true),
+        // The address stays, and so does what it needs.
+        ("http://e.example/", Some(false), true),
+    ] {
+        let change = UpdateSubscription::new().subscriber(address.to_owned());
+        let change = change.needs_confirmation(needs);
+        subscriptions.subscription_update(&queue, id, change).await?;
+        let read = get(ctx, &queue, id).await?;
+        check_eq!((read.needs_confirmation, read.is_active()), (then, !then), "{address}");
+    }
     Ok(())
 }
 

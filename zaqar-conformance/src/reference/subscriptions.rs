@@ -274,6 +274,9 @@ impl Head {
         if let Some(subscriber) = moves_to {
             subscription.subscriber = subscriber;
             subscription.confirmed = false;
+            if let Some(needs) = changes.needs_confirmation {
+                subscription.needs_confirmation = needs;
+            }
             subscription.start_at(position);
         }
         if let Some(ttl) = changes.ttl {

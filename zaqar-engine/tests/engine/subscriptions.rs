@@ -164,3 +164,28 @@ async fn an_address_where_nothing_is_delivered_is_refused_when_it_is_given() {
     own.owner = Some("here".to_owned());
     engine.subscription_create(&key, own).await.unwrap();
 }
+
+#[tokio::test]
+async fn another_address_must_confirm_as_a_new_one_must_whatever_held_when_it_subscribed() {
+    let world = World::new();
+    let key = queue("q");
+    let mut demanding = EngineConfig::default();
+    demanding.subscribers.require_confirmation = true;
+    let engine = |config| Engine::new(world.stores(), Arc::clone(&world.clock) as _, config);
+    let (lax, strict) = (engine(EngineConfig::default()), engine(demanding));
+    let made = lax.subscription_create(&key, to("http://a.example/")).await.unwrap();
+    let id = made.into_inner().id;
+    let steps = [
+        // What does not change the address leaves it to get its messages.
+        (&strict, "http://a.example/", true),
+        (&strict, "http://b.example/", false),
+        (&lax, "http://b.example/", false),
+        (&lax, "http://c.example/", true),
+    ];
+    for (engine, subscriber, is_active) in steps {
+        let change = UpdateSubscription::new().subscriber(subscriber.to_owned());
+        engine.subscription_update(&key, id, change).await.unwrap();
+        let read = engine.subscription_get(&key, id).await.unwrap();
+        assert_eq!((read.is_active(), read.confirmed), (is_active, false), "{subscriber}");
+    }
+}

@@ -1,6 +1,7 @@
 -- keys: head subscriptions subscribers subscription_order subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next graves gc_due outbox_due
 -- lib: head chunks trim subscription subscribing
--- ARGV: key, now, incarnation, number, new subscriber or '', new ttl or '', new end, new options or ''
+-- ARGV: key, now, incarnation, number, new subscriber or '', new ttl or '', new end,
+--   new options or '', 1 or 0 if another subscriber needs confirmation or not, or ''
 -- Answers 6: none that lives; 9: another has that subscriber.
 local h, refusal = find_head()
 if not h then return refusal end
@@ -20,6 +21,7 @@ if moves then
   call('HSET', subscribers, ARGV[5], number)
   -- Another address must confirm anew and gets nothing that was posted before.
   s[SUBSCRIBER], s[CONFIRMED] = ARGV[5], false
+  if ARGV[9] ~= '' then s[NEEDS] = ARGV[9] == '1' end
   restart(number, s, h.next, incarnation)
 end
 if ARGV[6] ~= '' then

@@ -179,7 +179,7 @@ impl Task for Update {
         if let Some(subscriber) = self.changes.subscriber.clone()
             && subscriber != before.subscriber
         {
-            self.change_subscriber(step, &head, number, subscriber).await?;
+            self.change_subscriber(step, &head, (number, &before), subscriber).await?;
         }
         if let Some(ttl) = self.changes.ttl {
             self.change_ttl(step, &head, number, ttl).await?;
@@ -203,9 +203,11 @@ impl Update {
         &self,
         step: &mut Step<'_>,
         head: &Head,
-        number: i64,
+        (number, before): (i64, &Subscription),
         subscriber: String,
     ) -> Result<(), Failure> {
+        let needs_confirmation =
+            self.changes.needs_confirmation.unwrap_or(before.needs_confirmation);
         if let Some((other, held)) =
             find_by_subscriber(step, &self.queue, head, &subscriber).await?
         {
@@ -216,9 +218,14 @@ impl Update {
         }
         // Another address must confirm anew and gets nothing that was posted before.
         let change = sqlx::query(
-            "UPDATE subscriptions SET subscriber = $1, confirmed = false WHERE queue = $2 AND number = $3",
-        );
-        step.execute(change.bind(subscriber).bind(head.number).bind(number)).await?;
+            "UPDATE subscriptions SET subscriber = $1, confirmed = false, needs_confirmation = $2 \
+             WHERE queue = $3 AND number = $4",
+        )
+        .bind(subscriber)
+        .bind(needs_confirmation)
+        .bind(head.number)
+        .bind(number);
+        step.execute(change).await?;
         restart(step, head, number).await?;
         Ok(())
     }

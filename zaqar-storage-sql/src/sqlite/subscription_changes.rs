@@ -192,7 +192,7 @@ impl Task for Update {
         if let Some(subscriber) = self.changes.subscriber.clone()
             && subscriber != before.subscriber
         {
-            self.change_subscriber(step, &head, number, subscriber).await?;
+            self.change_subscriber(step, &head, (number, &before), subscriber).await?;
         }
         if let Some(ttl) = self.changes.ttl {
             self.change_ttl(step, &head, number, ttl).await?;
@@ -215,9 +215,11 @@ impl Update {
         &self,
         step: &mut Step<'_>,
         head: &Head,
-        number: i64,
+        (number, before): (i64, &Subscription),
         subscriber: String,
     ) -> Result<(), Failure> {
+        let needs_confirmation =
+            self.changes.needs_confirmation.unwrap_or(before.needs_confirmation);
         if let Some((other, held)) =
             find_by_subscriber(step, &self.queue, head, &subscriber).await?
         {
@@ -228,9 +230,14 @@ impl Update {
         }
         // Another address must confirm anew and gets nothing that was posted before.
         let change = query(
-            "UPDATE subscriptions SET subscriber = ?, confirmed = 0 WHERE queue = ? AND number = ?",
-        );
-        step.execute(change.bind(subscriber).bind(head.number).bind(number)).await?;
+            "UPDATE subscriptions SET subscriber = ?, confirmed = 0, needs_confirmation = ? \
+             WHERE queue = ? AND number = ?",
+        )
+        .bind(subscriber)
+        .bind(needs_confirmation)
+        .bind(head.number)
+        .bind(number);
+        step.execute(change).await?;
         restart(step, head, number).await?;
         Ok(())
     }
