@@ -96,3 +96,73 @@ async fn a_server_that_is_to_ask_for_confirmation_needs_a_key_to_sign_with() {
     let error = layers.load().unwrap_err().to_string();
     assert!(error.contains("signed_url.secret_key"), "{error}");
 }
+
+#[tokio::test]
+async fn an_address_inside_the_operators_network_is_refused_when_it_is_given() -> anyhow::Result<()>
+{
+    let server = Server::start(|_| {}).await?;
+    let mut client = server.client().await?;
+    let path = "/v2/queues/orders/subscriptions";
+    let body = json!({"subscriber": "http://receiver.example/", "ttl": 600}).to_string();
+    let made = client.call(Method::POST, path, body).await?;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let made = made.json()?;
+    let id = made["subscription_id"].as_str().unwrap_or_default();
+    let one = format!("{path}/{id}");
+    let closed = "The subscriber's address is in a network that is not delivered to.";
+    for (subscriber, text) in [
+        ("http://127.0.0.1:8889/metrics", closed),
+        ("http://169.254.169.254/latest/meta-data", closed),
+        ("https://[::1]/", closed),
+        ("http://2130706433/", closed),
+        (
+            "http://me:word@receiver.example/",
+            "The subscriber's address must not hold a user name or password.",
+        ),
+        ("http://", "The subscriber's address is no valid URL."),
+        ("mailto:nobody", "The subscriber's mail address is not valid."),
+    ] {
+        for (method, path) in [(Method::POST, path), (Method::PATCH, one.as_str())] {
+            let body = json!({"subscriber": subscriber, "ttl": 600}).to_string();
+            let answer = client.call(method, path, body).await?;
+            assert_eq!(answer.status, 400, "{subscriber}: {}", answer.text());
+            assert_eq!(answer.json()?["description"], text, "{subscriber}");
+        }
+    }
+    let kept = client.get(&one).await?.json()?;
+    assert_eq!(kept["subscriber"], "http://receiver.example/");
+    assert_eq!(server.stop().await, Ended::Finished);
+    Ok(())
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_read_keep_the_server_from_starting() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate")?;
+    for (file, reason) in
+        [(empty, "must hold certificates"), (folder.path().join("none"), "No such file")]
+    {
+        let name = file.display().to_string();
+        let started = Server::start(|config| config.notification.ca_file.clone_from(&name)).await;
+        let error = started.err().map(|error| error.to_string()).unwrap_or_default();
+        let option = "cannot deliver notifications (option notification.ca_file): ";
+        assert!(error.starts_with(option) && error.contains(reason), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_mail_servers_password_comes_from_a_file_or_the_environment_and_is_never_shown() {
+    use zaqar_server::config::{Layers, document};
+    let toml = "[notification]\nsmtp_user_name = 'mailer'\nsmtp_user_password = 'from-file'\n";
+    let file = || Layers::new().text("zaqar.toml", toml).unwrap();
+    let variable = ("ZAQAR__NOTIFICATION__SMTP_USER_PASSWORD".into(), "from-env".into());
+    for (layers, password) in [(file(), "from-file"), (file().env([variable]).unwrap(), "from-env")]
+    {
+        let config = layers.load().unwrap();
+        assert_eq!(config.notification.smtp_user_password.expose(), password);
+        let shown = format!("{}{config:?}", document::show(&config));
+        assert!(shown.contains("mailer") && !shown.contains(password), "{shown}");
+    }
+}
