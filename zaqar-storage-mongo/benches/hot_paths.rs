@@ -3,17 +3,18 @@
 //!
 //! `cargo bench -p zaqar-storage-mongo`, with `ZAQAR_TEST_MONGO_URI` or after `cargo xtask services
 //! up`, prints a line for each: what it did, how many messages a second, and the ratio to the raw
-//! loop of as many callers that insert as many documents at a time. Rounds alternate, so that a busy
-//! machine slows both sides; trust the ratios.
+//! loop of as many callers that do the same with as many documents at a time. Rounds alternate, so
+//! that a busy machine slows both sides; trust the ratios.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
-use mongodb::{Client, Collection};
+use mongodb::{Client, Collection, IndexModel};
 use zaqar_core::{
     Body, ClaimId, CreateClaim, DisciplinedClock, NewMessage, PageLimit, PostMessages, ProjectId,
     QueueKey, QueueName, QueueRef, Ttl,
@@ -25,7 +26,12 @@ const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
 const CALLERS: usize = 16;
 const BODY_BYTES: usize = 1_024;
+const TENS: usize = 10;
 const DATABASE: &str = "zaqar_bench";
+const RAW_CLAIMS: &str = "raw claim 10 + delete, 16 callers";
+/// Where a caller of the raw loop starts among what is free: callers that all want the oldest ten
+/// take them from each other.
+const SPREAD: u64 = (TENS * CALLERS) as u64;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -46,18 +52,21 @@ async fn main() -> Result<()> {
     }
     let rates: Vec<_> =
         rates.into_iter().map(|((_, name), mut all)| (name, median(&mut all))).collect();
-    let raw = |batch: usize| {
-        let named = |(name, _): &&(&str, f64)| *name == raw_name(batch);
-        rates.iter().find(named).map_or(f64::NAN, |(_, rate)| *rate)
+    let raw = |wanted: &str| {
+        rates.iter().find(|(name, _)| *name == wanted).map_or(f64::NAN, |(_, rate)| *rate)
     };
     for (name, rate) in &rates {
-        let beside = if name.contains("of 1,") { raw(1) } else { raw(10) };
+        let beside = match name {
+            name if name.contains("claim") => raw(RAW_CLAIMS),
+            name if name.contains("of 1,") => raw(raw_inserts_name(1)),
+            _ => raw(raw_inserts_name(TENS)),
+        };
         println!("{name:<48} {rate:>9.0} /s   {:.2}", rate / beside);
     }
     Ok(())
 }
 
-fn raw_name(batch: usize) -> &'static str {
+fn raw_inserts_name(batch: usize) -> &'static str {
     match batch {
         1 => "raw inserts of 1, 16 callers",
         _ => "raw inserts of 10, 16 callers",
@@ -76,9 +85,12 @@ async fn raw_round(client: &Client) -> Result<Vec<(&'static str, f64)>> {
     let raw = client.database(DATABASE).collection_with_options::<Document>("raw", options);
     raw.insert_one(doc! {}).await?;
     let mut rates = Vec::new();
-    for batch in [1, 10] {
-        rates.push((raw_name(batch), raw_inserts(&raw, batch).await?));
+    for batch in [1, TENS] {
+        rates.push((raw_inserts_name(batch), raw_inserts(&raw, batch).await?));
     }
+    raw.create_index(IndexModel::builder().keys(doc! { "q": 1, "claim": 1, "_id": 1 }).build())
+        .await?;
+    rates.push((RAW_CLAIMS, raw_claims(&raw).await?));
     Ok(rates)
 }
 
@@ -90,7 +102,9 @@ async fn raw_inserts(raw: &Collection<Document>, batch: usize) -> Result<f64> {
         tasks.spawn(async move {
             let mut stored = 0;
             while start.elapsed() < ROUND {
-                let row = doc! { "q": 1_i64, "expires": 2_000_000_000_000_i64, "body": &body };
+                let row = doc! {
+                    "q": 1_i64, "expires": 2_000_000_000_000_i64, "claim": 0_i64, "body": &body,
+                };
                 raw.insert_many(vec![row; batch]).await?;
                 stored += batch;
             }
@@ -98,6 +112,49 @@ async fn raw_inserts(raw: &Collection<Document>, batch: usize) -> Result<f64> {
         });
     }
     total(tasks, start).await
+}
+
+async fn raw_claims(raw: &Collection<Document>) -> Result<f64> {
+    let start = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let raw = raw.clone();
+        tasks.spawn(async move {
+            let mut done = 0;
+            while start.elapsed() < ROUND {
+                match claim_and_delete(&raw).await? {
+                    Some(rows) => done += rows,
+                    None => break,
+                }
+            }
+            anyhow::Ok(done)
+        });
+    }
+    total(tasks, start).await
+}
+
+/// Puts up to ten free documents under a claim, reads what it got of them, and deletes them if they
+/// still are under it; `None` if none was free.
+async fn claim_and_delete(raw: &Collection<Document>) -> Result<Option<usize>> {
+    let random = ClaimId::random();
+    let claim = random.to_string();
+    let skip = random.as_bytes().first().map_or(0, |byte| u64::from(*byte) * SPREAD / 256);
+    let free = raw.find(doc! { "q": 1_i64, "claim": 0_i64 }).sort(doc! { "_id": 1 }).skip(skip);
+    let free = free.limit(TENS as i64).projection(doc! { "_id": 1 }).await?;
+    let free: Vec<Document> = free.try_collect().await?;
+    if free.is_empty() {
+        return Ok(None);
+    }
+    let ids: Vec<_> = free.iter().filter_map(|row| row.get("_id")).collect();
+    let hold = doc! { "$set": { "claim": &claim, "until": 2_000_000_000_000_i64 } };
+    raw.update_many(doc! { "_id": { "$in": ids }, "claim": 0_i64 }, hold).await?;
+    let held: Vec<Document> =
+        raw.find(doc! { "q": 1_i64, "claim": &claim }).await?.try_collect().await?;
+    let ids: Vec<_> = held.iter().filter_map(|row| row.get("_id")).collect();
+    let still = doc! { "_id": { "$in": ids }, "claim": &claim };
+    let removed = raw.delete_many(still).await?.deleted_count;
+    anyhow::ensure!(removed == held.len() as u64, "a claimed document went");
+    Ok(Some(held.len()))
 }
 
 async fn driver_round(uri: &str) -> Result<Vec<(&'static str, f64)>> {
