@@ -1,6 +1,8 @@
 //! The workloads and the program against stubs in memory, honest and with planted faults.
 
 #[cfg(test)]
+mod fan_out;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod sockets;

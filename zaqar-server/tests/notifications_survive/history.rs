@@ -131,24 +131,28 @@ impl Recorder {
         self.book().progress
     }
 
-    /// How many messages and subscribers of these are settled: taken, or among `given_up`.
-    pub(crate) fn settled(
+    /// How many messages were taken, once for each subscriber.
+    pub(crate) fn taken(&self) -> usize {
+        self.book().taken.len()
+    }
+
+    /// Whether each message is settled for each subscriber: taken, or among `given_up`. Looks at all
+    /// of them, while receivers wait: to be asked only when it may be so.
+    pub(crate) fn is_settled(
         &self,
         stored: &[Stored],
         subscribers: &[String],
         given_up: &[GivenUp],
-    ) -> usize {
+    ) -> bool {
         let given_up: HashSet<(&str, &str)> =
             given_up.iter().map(|g| (g.message.as_str(), g.address.as_str())).collect();
         let book = self.book();
-        let settled = |message: &Stored| {
-            let one = |(number, address): &(usize, &String)| {
-                book.taken.contains(&(message.key.clone(), *number))
-                    || given_up.contains(&(message.id.as_str(), address.as_str()))
-            };
-            subscribers.iter().enumerate().filter(one).count()
-        };
-        stored.iter().map(settled).sum()
+        stored.iter().all(|message| {
+            subscribers.iter().enumerate().all(|(number, address)| {
+                given_up.contains(&(message.id.as_str(), address.as_str()))
+                    || book.taken.contains(&(message.key.clone(), number))
+            })
+        })
     }
 
     /// All that was written down so far.

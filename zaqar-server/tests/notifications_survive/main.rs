@@ -2,7 +2,7 @@
 //! subscribers, good and bad, and no notification is lost: each message reaches each subscription, or
 //! is on record as given up.
 //!
-//! `ZAQAR_NOTIFY_MESSAGES` sets how many messages are posted (80 unless set), `ZAQAR_NOTIFY_STRIKES`
+//! `ZAQAR_NOTIFY_MESSAGES` sets how many messages are posted (60 unless set), `ZAQAR_NOTIFY_STRIKES`
 //! how often something is killed (4, or 2 where there is but one process), `ZAQAR_NOTIFY_SEED` the
 //! plan.
 
@@ -48,7 +48,7 @@ async fn survives(store: Store) -> anyhow::Result<()> {
         Store::Servers(_) => 4,
     };
     let size = Size {
-        messages: setting("ZAQAR_NOTIFY_MESSAGES", 80),
+        messages: setting("ZAQAR_NOTIFY_MESSAGES", 60),
         strikes: setting("ZAQAR_NOTIFY_STRIKES", strikes),
         seed: setting("ZAQAR_NOTIFY_SEED", 0x5eed) as u64,
     };

@@ -28,7 +28,7 @@ const ELSEWHERE: &str = "/elsewhere";
 pub(crate) enum Manner {
     /// Takes everything.
     Takes,
-    /// Fails at each message's first two attempts, then takes it.
+    /// Fails at the first two attempts at the first message of each post, and takes all others.
     FailsFirst,
     /// Answers 500 for good.
     Fails,
@@ -53,10 +53,10 @@ impl Manner {
         matches!(self, Self::Takes | Self::FailsFirst)
     }
 
-    /// The subscription's options: those that never take anything are tried four times in five
+    /// The subscription's options: those that never take anything are tried three times in five
     /// seconds, the others for longer than any machine stands still.
     pub(crate) fn options(self) -> Value {
-        let (at_once, later, least) = if self.is_sound() { (3, 120, 1) } else { (1, 0, 0) };
+        let (at_once, later, least) = if self.is_sound() { (3, 120, 1) } else { (0, 0, 0) };
         json!({"_retry_policy": {
             "retries_with_no_delay": at_once, "minimum_delay_retries": later,
             "minimum_delay": least, "maximum_delay": least + 10, "maximum_delay_retries": later,
@@ -114,9 +114,10 @@ async fn answer(
         return StatusCode::NO_CONTENT.into_response();
     }
     let arrival = arrival(*number, &headers, &body);
+    let is_first = arrival.key.ends_with("-0");
     let taken = recorder.arrived(arrival, *manner == Manner::Takes, |before| match manner {
         Manner::Takes => true,
-        Manner::FailsFirst => before >= 2,
+        Manner::FailsFirst => before >= 2 || !is_first,
         Manner::Fails | Manner::Hangs | Manner::Redirects => false,
     });
     match manner {

@@ -86,7 +86,7 @@ impl World {
             "notification.connect_timeout_ms=250",
             "notification.request_timeout_ms=250",
             "notification.host_timeouts_max=2",
-            "notification.host_pause_ms=1000",
+            "notification.host_pause_ms=2000",
             &secret,
         ];
         arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
