@@ -14,6 +14,7 @@ use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, QueueRef, T
 use crate::error::damaged;
 
 use super::engine::{native, text};
+use super::gone::{self, Gone};
 use super::heads::Head;
 use super::leases;
 use super::rows::{count, ttl};
@@ -29,11 +30,6 @@ pub(crate) const STEP_ROWS_MAX: i64 = limits::ROWS_PER_STEP_MAX as i64;
 pub(crate) const RELEASE: &str = "UPDATE messages SET avail = 0, claim = NULL WHERE id IN \
      (SELECT id FROM messages INDEXED BY maturing \
       WHERE queue = ? AND avail > 0 AND avail <= ? ORDER BY avail LIMIT ?)";
-
-/// Retires what has expired.
-pub(crate) const RETIRE: &str = "UPDATE messages SET avail = -1, claim = NULL, expires = -expires WHERE id IN \
-     (SELECT id FROM messages INDEXED BY expiring \
-      WHERE queue = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?)";
 
 /// Whether there is anything to release or to retire.
 const DUE: &str = "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY maturing \
@@ -141,6 +137,7 @@ impl Dealer {
             Taker::Pop(_) => {
                 let rows: Vec<i64> = taken.iter().map(|found| found.row).collect();
                 super::removals::delete_rows(step, &rows)?;
+                Gone::of(&rows).record(step)?;
                 taken.into_iter().map(|found| found.message).collect()
             }
         };
@@ -161,9 +158,8 @@ impl Dealer {
     /// Releases and retires what is due, a step of it.
     async fn tidy(&mut self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
         let (number, now) = (self.head.number, step.now.as_millis());
-        for text in [RELEASE, RETIRE] {
-            step.execute(query(text).bind(number).bind(now).bind(STEP_ROWS_MAX)).await?;
-        }
+        step.execute(query(RELEASE).bind(number).bind(now).bind(STEP_ROWS_MAX)).await?;
+        gone::retire(step, number).await?;
         self.due = self.is_due(step)?;
         Ok(())
     }

@@ -19,6 +19,7 @@ mod driver;
 mod engine;
 mod file;
 mod gc;
+mod gone;
 mod heads;
 mod intake;
 mod leases;

@@ -29,7 +29,7 @@ impl Task for Purge {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let mut head = step.head(&self.0).await?;
         head.purged = head.next - 1;
-        let update = query("UPDATE heads SET purged = next - 1 WHERE number = ?");
+        let update = query("UPDATE heads SET purged = next - 1, gone = 0 WHERE number = ?");
         step.execute(update.bind(head.number)).await?;
         // Dead letters on their way were purged with their source.
         let drop = query("DELETE FROM transfers WHERE queue = ?").bind(head.number);

@@ -9,6 +9,7 @@ use zaqar_core::{ClaimId, Effect, Error, MessageId, QueueRef, Result, Timestamp}
 use crate::error::{Failure, damaged, engine_error};
 
 use super::engine::native;
+use super::gone::Gone;
 use super::heads::Head;
 use super::rows::{claim_id, runs};
 use super::statement::query;
@@ -102,11 +103,12 @@ pub(crate) async fn execute(
     step: &mut Step<'_>,
     removals: &mut [Removal],
 ) -> Result<(), sqlx::Error> {
+    let mut gone = Gone::default();
     for removal in removals {
         // What an earlier attempt decided was rolled back with it.
         removal.outcome = None;
         let removed = match find_rows(step, &removal.queue, &removal.ids).await {
-            Ok(rows) => remove(step, &removal.rule, &rows),
+            Ok(rows) => remove(step, &removal.rule, &rows, &mut gone),
             Err(failure) => Err(failure),
         };
         removal.outcome = Some(match removed {
@@ -115,14 +117,20 @@ pub(crate) async fn execute(
             Err(Failure::Engine(error)) => return Err(error),
         });
     }
-    Ok(())
+    gone.record(step)
 }
 
 /// Removes the messages in these rows if the rule permits it; otherwise none of them.
-fn remove(step: &Step<'_>, rule: &Rule, rows: &[(i64, MessageId)]) -> Result<(), Failure> {
+fn remove(
+    step: &Step<'_>,
+    rule: &Rule,
+    rows: &[(i64, MessageId)],
+    gone: &mut Gone,
+) -> Result<(), Failure> {
     let stored = look(step, rows)?;
     let doomed = decide(rule, rows, &stored, step.now)?;
     delete_rows(step, &doomed)?;
+    gone.add(&doomed);
     Ok(())
 }
 

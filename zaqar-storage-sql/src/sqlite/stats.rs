@@ -1,4 +1,4 @@
-//! Counting: exact, from the indexes, on a reader.
+//! Counting: exact, from the queue head and the indexes, on a reader.
 
 use zaqar_core::{
     MessageEdge, MessageMarker, QueueRef, QueueStats, Result, StoreVolume, Timestamp,
@@ -14,18 +14,10 @@ use super::tables::{message_id, row_id_end};
 const OPERATION: &str = "message_stats";
 
 const COUNT: &str = concat!(
-    // Everything alive: what can be claimed, what is claimed or delayed, what is on its way to the
-    // dead-letter queue, less what has expired and was not retired yet. The sum is taken over the
-    // smallest indexes; the literal comparisons show the planner that the partial ones apply.
-    "SELECT 0, (SELECT count(*) FROM messages INDEXED BY claimable \
-         WHERE queue = ? AND avail = 0 AND id > ",
-    purged_row!(),
-    ") + (SELECT count(*) FROM messages INDEXED BY maturing \
-         WHERE queue = ? AND avail > 0 AND id > ",
-    purged_row!(),
-    ") + (SELECT count(*) FROM transfers WHERE queue = ? AND id > ",
-    purged_row!(),
-    ") - (SELECT count(*) FROM messages INDEXED BY expiring \
+    // Everything alive: every position that something lives at, less what has expired and was not
+    // retired yet. No message is looked at but these.
+    "SELECT 0, (SELECT next - 1 - purged - gone FROM heads WHERE number = ?) \
+       - (SELECT count(*) FROM messages INDEXED BY expiring \
          WHERE queue = ? AND expires > 0 AND expires <= ? AND id > ",
     purged_row!(),
     "); ",
@@ -52,10 +44,7 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
     let number = store.reader.number(OPERATION, queue).await?;
     let now = store.clock.now();
     let now_ms = now.as_millis();
-    let mut select = query(COUNT);
-    for _ in 0..3 {
-        select = select.bind(number).bind(number);
-    }
+    let mut select = query(COUNT).bind(number);
     for _ in 0..2 {
         select = select.bind(number).bind(now_ms).bind(number);
     }

@@ -6,8 +6,9 @@ use zaqar_core::{GcReport, Result};
 
 use crate::error::Failure;
 
-use super::deal::{RELEASE, RETIRE, STEP_ROWS_MAX};
+use super::deal::{RELEASE, STEP_ROWS_MAX};
 use super::driver::SqliteData;
+use super::gone;
 use super::reader::failed;
 use super::statement::query;
 use super::step::Step;
@@ -79,9 +80,7 @@ impl Task for RetireExpired {
     const OPERATION: &'static str = "retire";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<u64, Failure> {
-        let now = step.now.as_millis();
-        let retire = query(RETIRE).bind(self.0).bind(now).bind(STEP_ROWS_MAX);
-        Ok(step.execute(retire).await?)
+        Ok(gone::retire(step, self.0).await?)
     }
 }
 

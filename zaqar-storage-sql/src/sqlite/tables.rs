@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! heads     number   local, dense, never reused; the high bits of every row id of the queue
-//!           incarnation → number;  next, purged: positions;  state: 0 open, 1 moved, 2 closed, 3 reclaimed
+//!           incarnation → number;  next, purged: positions;  gone: positions behind the purged ones
+//!           at which nothing lives any more;  state: 0 open, 1 moved, 2 closed, 3 reclaimed
 //! messages  id = number << 35 | position        a small row: what claims and sweeps change
 //!           avail    0 claimable · >0 claimed or delayed until then · -1 retired · -2 parked
 //!           expires  end of life · negated once retired
@@ -17,7 +18,7 @@
 //! | --- | --- | --- |
 //! | `claimable (queue) WHERE avail = 0` | what can be had now, in order (the row id follows the queue) | claim, pop, default listing |
 //! | `maturing (queue, avail) WHERE avail > 0` | claimed, delayed | release of what is due; counting claims |
-//! | `expiring (queue, expires) WHERE expires > 0` | everything not retired | retiring; counting the living |
+//! | `expiring (queue, expires) WHERE expires > 0` | everything not retired | retiring; counting what has expired |
 //! | `retired (expires) WHERE expires < 0` | expired, out of every other index | gc |
 //!
 //! A message leaves `claimable` when it is claimed, so what is claimed, delayed or retired ahead
@@ -47,6 +48,11 @@ pub(crate) const MOVED: i64 = 1;
 /// The row id of a position.
 pub(crate) fn row_id(number: i64, position: i64) -> i64 {
     (number << POSITION_BITS) | position
+}
+
+/// The number of the queue that a row id belongs to.
+pub(crate) fn number_of(row_id: i64) -> i64 {
+    row_id >> POSITION_BITS
 }
 
 /// The position in a row id.

@@ -9,6 +9,7 @@ use zaqar_core::{
 use crate::error::{Failure, damaged};
 
 use super::deliveries::queue_ref;
+use super::gone::Gone;
 use super::outbox::{lease_end, lease_lost};
 use super::removals::{delete_rows, find_rows};
 use super::rows::{count, ttl};
@@ -112,6 +113,6 @@ impl Task for CompleteTransfer {
         }
         step.execute(query("DELETE FROM transfers WHERE id = ?").bind(row)).await?;
         delete_rows(step, &[row])?;
-        Ok(())
+        Ok(Gone::of(&[row]).record(step)?)
     }
 }
