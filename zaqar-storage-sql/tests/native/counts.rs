@@ -69,9 +69,10 @@ impl World {
         let claim = CreateClaim::new(ClaimId::random(), ttl, ttl).limit(limit(8)?).redrive(redrive);
         let claimed = self.drivers.data.claims().claim_create(&self.queue, claim).await?;
         let ids: Vec<_> = claimed.messages.iter().map(|message| message.id).collect();
-        let some = &ids[..self.dice.throw(ids.len() as u64 + 1) as usize];
+        let some = self.dice.throw(ids.len() as u64 + 1) as usize;
+        let some: Vec<_> = ids.into_iter().take(some).collect();
         if !some.is_empty() {
-            self.drivers.data.messages().message_bulk_delete(&self.queue, some, None).await?;
+            self.drivers.data.messages().message_bulk_delete(&self.queue, &some, None).await?;
         }
         Ok(())
     }
