@@ -14,6 +14,10 @@ pub struct Identity {
     pub user: Option<String>,
     /// The domain of the user, if it is known.
     pub user_domain: Option<String>,
+    /// The domain of the project, if it is known.
+    pub project_domain: Option<String>,
+    /// What the caller's roles hold for beside the project: `all` is the whole cloud.
+    pub system_scope: Option<String>,
     /// What the caller is, in the project.
     pub roles: Vec<String>,
 }
@@ -21,7 +25,14 @@ pub struct Identity {
 impl Identity {
     /// Somebody of whom only the project is known.
     pub fn of_project(project: ProjectId) -> Self {
-        Self { project, user: None, user_domain: None, roles: Vec::new() }
+        Self {
+            project,
+            user: None,
+            user_domain: None,
+            project_domain: None,
+            system_scope: None,
+            roles: Vec::new(),
+        }
     }
 
     /// Whether the caller has the role, in any case of letters.

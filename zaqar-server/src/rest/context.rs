@@ -4,9 +4,11 @@
 //! in front replaces them with what a token says, and nothing below needs to know.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use zaqar_auth::Identity;
 use zaqar_core::{ClientId, ProjectId, QueueKind};
 
 use super::config::ClientIdRule;
@@ -14,7 +16,11 @@ use super::errors::Failure;
 use super::names::invalid_name;
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("client-id");
-const ROLES: HeaderName = HeaderName::from_static("x-roles");
+static ROLES: HeaderName = HeaderName::from_static("x-roles");
+static USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+static USER_DOMAIN_ID: HeaderName = HeaderName::from_static("x-user-domain-id");
+static PROJECT_DOMAIN_ID: HeaderName = HeaderName::from_static("x-project-domain-id");
+static SYSTEM_SCOPE: HeaderName = HeaderName::from_static("openstack-system-scope");
 pub(crate) const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
 /// Where the project may stand; the first that is there counts.
 const PROJECT: [HeaderName; 3] =
@@ -25,10 +31,8 @@ const PROJECT: [HeaderName; 3] =
 pub(crate) struct RequestContext {
     /// Whose own messages are hidden from it on request.
     pub(crate) client: ClientId,
-    /// The tenant.
-    pub(crate) project: ProjectId,
-    /// What the caller may do.
-    pub(crate) roles: Roles,
+    /// The tenant, and what the caller is in it.
+    pub(crate) identity: Arc<Identity>,
 }
 
 impl RequestContext {
@@ -39,11 +43,10 @@ impl RequestContext {
         rule: ClientIdRule,
         kind: QueueKind,
     ) -> Result<Self, Failure> {
-        Ok(Self {
-            client: client(headers, rule)?,
-            project: project(headers, &PROJECT, kind)?,
-            roles: Roles(headers.get(ROLES).map(|roles| text(roles).into_owned())),
-        })
+        let client = client(headers, rule)?;
+        let mut identity = Identity::of_project(project(headers, &PROJECT, kind)?);
+        claim(&mut identity, |name| headers.get(name).map(text));
+        Ok(Self { client, identity: Arc::new(identity) })
     }
 
     /// The same for a signed request: it is about the project that was signed, and whoever sends it
@@ -53,24 +56,35 @@ impl RequestContext {
         rule: ClientIdRule,
         kind: QueueKind,
     ) -> Result<Self, Failure> {
-        Ok(Self {
-            client: client(headers, rule)?,
-            project: project(headers, &[PROJECT_ID], kind)?,
-            roles: Roles(None),
-        })
+        let client = client(headers, rule)?;
+        let identity = Identity::of_project(project(headers, &[PROJECT_ID], kind)?);
+        Ok(Self { client, identity: Arc::new(identity) })
+    }
+
+    pub(crate) fn project(&self) -> &ProjectId {
+        &self.identity.project
     }
 }
 
-/// The caller's roles, as one list separated by commas.
-#[derive(Debug)]
-pub(crate) struct Roles(Option<String>);
+/// Takes what a request says of its caller besides the project for true, as it is where nobody is
+/// authenticated. `header` finds the value of a header by its name in small letters.
+pub(crate) fn claim<'h>(
+    identity: &mut Identity,
+    header: impl Fn(&'static HeaderName) -> Option<Cow<'h, str>>,
+) {
+    let one = |name: &'static HeaderName| {
+        header(name).filter(|value| !value.is_empty()).map(Cow::into_owned)
+    };
+    identity.user = one(&USER_ID);
+    identity.user_domain = one(&USER_DOMAIN_ID);
+    identity.project_domain = one(&PROJECT_DOMAIN_ID);
+    identity.system_scope = one(&SYSTEM_SCOPE);
+    identity.roles = header(&ROLES).map(|list| roles(&list)).unwrap_or_default();
+}
 
-impl Roles {
-    /// Whether `role` is among them, in any case.
-    pub(crate) fn has(&self, role: &str) -> bool {
-        let mut roles = self.0.iter().flat_map(|list| list.split(','));
-        roles.any(|held| held.trim().eq_ignore_ascii_case(role))
-    }
+/// The roles in a list with commas between them.
+fn roles(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|role| !role.is_empty()).map(str::to_owned).collect()
 }
 
 fn client(headers: &HeaderMap, rule: ClientIdRule) -> Result<ClientId, Failure> {
@@ -271,9 +285,23 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_compared_without_case() {
-        assert!(Roles(Some("member, Admin".into())).has("admin"));
-        assert!(!Roles(Some("administrator".into())).has("admin"));
-        assert!(!Roles(None).has("admin"));
+    fn without_authentication_the_headers_say_who_asks() {
+        let told = headers(&[
+            ("client-id", "3381af922b9e11e3b19171861300734c"),
+            ("x-project-id", "p"),
+            ("x-roles", "member, Admin,,"),
+            ("x-user-id", "u"),
+            ("x-user-domain-id", ""),
+            ("openstack-system-scope", "all"),
+        ]);
+        let rule = ClientIdRule::Strict;
+        let context = RequestContext::from_headers(&told, rule, QueueKind::Queue).unwrap();
+        let mut expected = Identity::of_project(ProjectId::new("p").unwrap());
+        let signed = RequestContext::of_signed(&told, rule, QueueKind::Queue).unwrap();
+        assert_eq!(*signed.identity, expected);
+        expected.roles = vec!["member".to_owned(), "Admin".to_owned()];
+        expected.user = Some("u".to_owned());
+        expected.system_scope = Some("all".to_owned());
+        assert_eq!(*context.identity, expected);
     }
 }

@@ -55,7 +55,7 @@ pub use config::{ClientIdRule, RestConfig};
 pub use confirmation::{ConfirmationKind, ConfirmationRequest, Confirmations};
 pub use cors::CorsConfig;
 pub use request_id::REQUEST_ID;
-
+pub(crate) 
 use answers::{Answer, Outcome};
 use context::RequestContext;
 use errors::Failure;
@@ -139,7 +139,7 @@ async fn handle(
         (false, false) => Some(RequestContext::from_headers(headers, rule, kind)?),
     };
     let key: Option<QueueKey> = match (&caller, name) {
-        (Some(caller), Some((kind, name))) => Some(names::queue_key(&caller.project, kind, name)?),
+        (Some(caller), Some((kind, name))) => Some(names::queue_key(caller.project(), kind, name)?),
         _ => None,
     };
     let Some(endpoint) = route.endpoint(&parts.method) else {
@@ -174,7 +174,7 @@ async fn handle(
 fn allowed(endpoint: &routes::Endpoint, context: &RequestContext) -> bool {
     match (endpoint.rule, endpoint.access) {
         (None, _) | (Some(_), Access::Everyone) => true,
-        (Some(_), Access::Role(role)) => context.roles.has(role),
+        (Some(_), Access::Role(role)) => context.identity.has_role(role),
     }
 }
 

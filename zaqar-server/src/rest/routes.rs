@@ -41,7 +41,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn project(&self) -> &ProjectId {
-        &self.context.project
+        self.context.project()
     }
 
     pub(crate) fn client(&self) -> &ClientId {
