@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
-use rustls::{ClientConfig, RootCertStore};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use url::Url;
@@ -15,7 +14,6 @@ use zaqar_core::Timestamp;
 use super::WebhookConfig;
 use super::address::AddressRules;
 use super::resolve::{Closed, Names, Resolver};
-use crate::authorities::Authorities;
 use crate::channel::Verdict;
 
 /// How long the rest of an answer may take whose status is known.
@@ -62,7 +60,7 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("zaqar-notify/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls(&config.authorities)?)
+            .tls_backend_preconfigured(config.authorities.client_config()?)
             .dns_resolver(Resolver::new(names, addresses))
             // A proxy would look names up by itself, and a redirect leads where nobody looked.
             .no_proxy()
@@ -100,25 +98,6 @@ impl Client {
         }
         answer
     }
-}
-
-/// TLS with the system's authorities and these.
-fn tls(authorities: &Authorities) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (mut added, ignored) = roots.add_parsable_certificates(found.certs);
-    for certificate in authorities.certificates() {
-        roots.add(certificate.clone())?;
-        added += 1;
-    }
-    tracing::debug!(added, ignored, "certificates of authorities were loaded");
-    if added == 0 {
-        tracing::warn!("no certificate of an authority was found: no https subscriber is reached");
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn failure(error: &reqwest::Error) -> Answer {
