@@ -1,7 +1,9 @@
 //! What each part of the server needs to know of the configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use zaqar_auth::policy::Policy;
 use zaqar_engine::EngineConfig;
 
 use crate::config::Config;
@@ -50,7 +52,7 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
 }
 
 /// The REST transport's settings.
-pub(crate) fn rest(config: &Config) -> RestConfig {
+pub(crate) fn rest(config: &Config, policy: &Arc<Policy>) -> RestConfig {
     let transport = &config.transport;
     let mut cors = RestConfig::default().cors;
     cors.allowed_origin.clone_from(&config.cors.allowed_origin.0);
@@ -70,6 +72,7 @@ pub(crate) fn rest(config: &Config) -> RestConfig {
         },
         message_delete_with_claim_id: transport.message_delete_with_claim_id,
         url_signer: UrlSigner::new(config.signed_url.secret_key.expose()),
+        policy: Arc::clone(policy),
         cors,
     }
 }
@@ -81,6 +84,7 @@ pub(crate) fn websocket(config: &Config, rest: &RestConfig) -> WebSocketConfig {
         client_id: rest.client_id,
         message_delete_with_claim_id: rest.message_delete_with_claim_id,
         url_signer: rest.url_signer.clone(),
+        policy: Arc::clone(&rest.policy),
         allowed_origin: options.allowed_origin.0.clone(),
         external_port: (options.external_port > 0).then_some(options.external_port),
         message_bytes_max: u64::from(options.max_message_bytes),
@@ -165,8 +169,11 @@ mod tests {
     fn defaults_here_are_the_defaults_of_the_parts() {
         let config = Config::default();
         assert_eq!(format!("{:?}", engine(&config)), format!("{:?}", EngineConfig::default()));
-        assert_eq!(format!("{:?}", rest(&config)), format!("{:?}", RestConfig::default()));
-        let websocket = websocket(&config, &rest(&config));
+        assert_eq!(
+            format!("{:?}", rest(&config, &Arc::default())),
+            format!("{:?}", RestConfig::default())
+        );
+        let websocket = websocket(&config, &rest(&config, &Arc::default()));
         assert_eq!(format!("{websocket:?}"), format!("{:?}", WebSocketConfig::default()));
     }
 

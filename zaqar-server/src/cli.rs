@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::banner::banner;
 use crate::config::{Config, ConfigError, Layers, document, import};
+use crate::policy;
 use crate::serve::{self, Ended, StartError};
 use crate::stages::Stages;
 use crate::telemetry;
@@ -149,6 +150,7 @@ impl Cli {
     fn load(&self, stages: &Stages) -> Result<Config, Refused> {
         let config = self.layers(std::env::vars_os())?.load()?;
         stages.assemble(&config)?;
+        policy::load(&config)?;
         Ok(config)
     }
 

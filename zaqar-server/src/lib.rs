@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 mod data_file;
 mod notifications;
+mod policy;
 pub mod rest;
 pub mod serve;
 mod server;

@@ -18,7 +18,7 @@ use crate::server::progress::NoteRoute;
 use crate::stages::Stages;
 use crate::telemetry::metrics;
 use crate::websocket::WebSockets;
-use crate::{admin, assemble, data_file, notifications, rest};
+use crate::{admin, assemble, data_file, notifications, policy, rest};
 
 /// Why a server did not start. Each is one line that names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +50,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The stages are not as they must be.
+    /// The stages or the policy are not as they must be.
     #[error(transparent)]
-    Stages(#[from] ConfigError),
+    Config(#[from] ConfigError),
     /// A store cannot be opened.
     #[error("cannot open the store {location} (option {option}): {}", chain(.reason))]
     Store {
@@ -119,6 +119,7 @@ pub async fn start(config: Config) -> Result<RunningServer, StartError> {
 pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer, StartError> {
     let recorder = metrics::recorder();
     let stages = stages.assemble(&config)?;
+    let policy = policy::load(&config)?;
     // Both addresses before the store: a second server on one machine must fail on its port, not
     // open the first one's file.
     let api = bind("drivers.transport.wsgi", &config.listen.bind, config.listen.port).await?;
@@ -148,7 +149,7 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
     engine.watch().await;
     let stopping = CancellationToken::new();
 
-    let settings = assemble::rest(&config);
+    let settings = assemble::rest(&config, &policy);
     let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
     let notifier = notifications::start(&engine, &config, sockets.owner(), sockets.channel())?;
     let confirmations = notifications::confirmations(&notifier, &config);

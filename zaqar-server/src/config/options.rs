@@ -277,6 +277,13 @@ option_table! {
         secret_key: SecretList = [];
     }
 
+    /// Who may do what (docs/policies.md).
+    OsloPolicy oslo_policy "oslo_policy" {
+        /// A YAML file whose rules replace the default ones of the same name; `zaqar-server policy
+        /// sample` prints one. It is read at the start. Empty: the default rules hold.
+        policy_file: String = "";
+    }
+
     /// What a browser on another site may do. Nothing, unless an origin is allowed.
     Cors cors "cors" {
         /// Origins that may call the API from a browser; `*` allows every one.

@@ -1,5 +1,9 @@
 //! What an operator may set about the transport itself. What a request may ask for is the engine's.
 
+use std::sync::Arc;
+
+use zaqar_auth::policy::Policy;
+
 use super::cors::CorsConfig;
 use crate::signed_url::UrlSigner;
 
@@ -15,6 +19,8 @@ pub struct RestConfig {
     pub message_delete_with_claim_id: bool,
     /// What signs URLs, and recognises those that it signed.
     pub url_signer: UrlSigner,
+    /// Who may do what.
+    pub policy: Arc<Policy>,
     /// Which web pages of other origins may use the service from a browser.
     pub cors: CorsConfig,
 }

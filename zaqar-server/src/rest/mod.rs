@@ -48,20 +48,20 @@ use http::header::ALLOW;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use zaqar_core::{Effect, QueueKey};
+use zaqar_auth::policy::Target;
+use zaqar_core::{Effect, QueueKey, QueueKind};
 use zaqar_engine::Engine;
 
+pub(crate) use answers::{Answer, Outcome};
 pub use config::{ClientIdRule, RestConfig};
 pub use confirmation::{ConfirmationKind, ConfirmationRequest, Confirmations};
-pub use cors::CorsConfig;
-pub use request_id::REQUEST_ID;
-pub(crate) 
-use answers::{Answer, Outcome};
 use context::RequestContext;
+pub use cors::CorsConfig;
 use errors::Failure;
 use payload::Payload;
+pub use request_id::REQUEST_ID;
 use request_id::RequestId;
-use routes::{Access, Call, Handler, Matched};
+use routes::{Call, Endpoint, Guard, Handler, Matched, Route};
 
 /// What every request needs.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ async fn handle(
             Handler::Project(_) | Handler::Queue(_) => Err(Failure::internal()),
         };
     };
-    if !allowed(endpoint, context) {
+    if !is_allowed(app, route, endpoint, context, key.as_ref()) {
         return Err(Failure::denied());
     }
     let query = parts.uri.query().unwrap_or_default();
@@ -171,11 +171,24 @@ async fn handle(
 }
 
 /// Whether the policy lets the caller do it.
-fn allowed(endpoint: &routes::Endpoint, context: &RequestContext) -> bool {
-    match (endpoint.rule, endpoint.access) {
-        (None, _) | (Some(_), Access::Everyone) => true,
-        (Some(_), Access::Role(role)) => context.identity.has_role(role),
+fn is_allowed(
+    app: &App,
+    route: &Route,
+    endpoint: &Endpoint,
+    context: &RequestContext,
+    key: Option<&QueueKey>,
+) -> bool {
+    let Guard::Rule(rule) = endpoint.guard else { return true };
+    // Operators' routes are about the whole service, which is no project's.
+    let project = (!route.admin).then(|| key.map_or(context.project(), |key| &key.project));
+    let mut target = project.map_or_else(Target::default, Target::of_project);
+    if let Some(key) = key {
+        target = match key.kind {
+            QueueKind::Queue => target.queue(key.name.as_str()),
+            QueueKind::Topic => target.topic(key.name.as_str()),
+        };
     }
+    app.config.policy.allows(rule, &context.identity, &target)
 }
 
 /// The answer when a handler panicked: its work may have taken effect before.

@@ -1,8 +1,9 @@
 //! What is served: one table of paths, methods, policy rules and handlers.
 
 use http::Method;
+use zaqar_auth::policy::Rule;
 
-use super::routes::{Access, Endpoint, Handler, Route, Segment};
+use super::routes::{Endpoint, Guard, Handler, Route, Segment};
 use super::{
     claims, health, home, message_post, messages, messages_delete, ping, queue_patch, queues,
     share, subscription_confirm, subscriptions,
@@ -10,12 +11,12 @@ use super::{
 
 use Segment::{Id, Is, Queue, Topic};
 
-const fn everyone(method: Method, rule: &'static str, handler: Handler) -> Endpoint {
-    Endpoint { method, rule: Some(rule), access: Access::Everyone, handler }
+const fn guarded(method: Method, rule: Rule, handler: Handler) -> Endpoint {
+    Endpoint { method, guard: Guard::Rule(rule), handler }
 }
 
-const fn ruleless(method: Method, handler: Handler) -> Endpoint {
-    Endpoint { method, rule: None, access: Access::Everyone, handler }
+const fn unguarded(method: Method, handler: Handler) -> Endpoint {
+    Endpoint { method, guard: Guard::Nothing, handler }
 }
 
 macro_rules! route {
@@ -51,15 +52,15 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(
         "/v2/queues/{queue}/claims",
         &[Is("v2"), Is("queues"), Queue, Is("claims")],
-        &[everyone(Method::POST, "claims:create", queue!(claims::create))],
+        &[guarded(Method::POST, Rule::ClaimsCreate, queue!(claims::create))],
     ),
     route!(
         "/v2/queues/{queue}/claims/{id}",
         &[Is("v2"), Is("queues"), Queue, Is("claims"), Id],
         &[
-            everyone(Method::DELETE, "claims:delete", queue!(claims::delete)),
-            everyone(Method::GET, "claims:get", queue!(claims::get)),
-            everyone(Method::PATCH, "claims:update", queue!(claims::update)),
+            guarded(Method::DELETE, Rule::ClaimsDelete, queue!(claims::delete)),
+            guarded(Method::GET, Rule::ClaimsGet, queue!(claims::get)),
+            guarded(Method::PATCH, Rule::ClaimsUpdate, queue!(claims::update)),
         ],
     ),
     route!(
@@ -76,32 +77,32 @@ pub(crate) static ROUTES: &[Route] = &[
         "/v2/queues/{queue}",
         &[Is("v2"), Is("queues"), Queue],
         &[
-            everyone(Method::DELETE, "queues:delete", queue!(queues::delete)),
-            everyone(Method::GET, "queues:get", queue!(queues::get)),
-            everyone(Method::HEAD, "queues:get", queue!(queues::head)),
-            everyone(Method::PATCH, "queues:update", queue!(queue_patch::patch)),
-            everyone(Method::PUT, "queues:create", queue!(queues::create)),
+            guarded(Method::DELETE, Rule::QueuesDelete, queue!(queues::delete)),
+            guarded(Method::GET, Rule::QueuesGet, queue!(queues::get)),
+            guarded(Method::HEAD, Rule::QueuesGet, queue!(queues::head)),
+            guarded(Method::PATCH, Rule::QueuesUpdate, queue!(queue_patch::patch)),
+            guarded(Method::PUT, Rule::QueuesCreate, queue!(queues::create)),
         ],
     ),
     route!(
         "/v2/queues",
         &[Is("v2"), Is("queues")],
-        &[everyone(Method::GET, "queues:get_all", project!(queues::list))],
+        &[guarded(Method::GET, Rule::QueuesGetAll, project!(queues::list))],
     ),
     route!(
         "/v2/queues/{queue}/stats",
         &[Is("v2"), Is("queues"), Queue, Is("stats")],
-        &[everyone(Method::GET, "queues:stats", queue!(queues::stats))],
+        &[guarded(Method::GET, Rule::QueuesStats, queue!(queues::stats))],
     ),
     route!(
         "/v2/queues/{queue}/purge",
         &[Is("v2"), Is("queues"), Queue, Is("purge")],
-        &[everyone(Method::POST, "queues:purge", queue!(queues::purge))],
+        &[guarded(Method::POST, Rule::QueuesPurge, queue!(queues::purge))],
     ),
     route!(
         "/v2/queues/{queue}/share",
         &[Is("v2"), Is("queues"), Queue, Is("share")],
-        &[everyone(Method::POST, "queues:share", queue!(share::share))],
+        &[guarded(Method::POST, Rule::QueuesShare, queue!(share::share))],
     ),
     route!(
         "/v2/queues/{queue}/subscriptions",
@@ -122,27 +123,27 @@ pub(crate) static ROUTES: &[Route] = &[
         "/v2/topics/{topic}",
         &[Is("v2"), Is("topics"), Topic],
         &[
-            everyone(Method::DELETE, "topics:delete", queue!(queues::delete)),
-            everyone(Method::GET, "topics:get", queue!(queues::get)),
-            everyone(Method::HEAD, "topics:get", queue!(queues::head)),
-            everyone(Method::PATCH, "topics:update", queue!(queue_patch::patch)),
-            everyone(Method::PUT, "topics:create", queue!(queues::create)),
+            guarded(Method::DELETE, Rule::TopicsDelete, queue!(queues::delete)),
+            guarded(Method::GET, Rule::TopicsGet, queue!(queues::get)),
+            guarded(Method::HEAD, Rule::TopicsGet, queue!(queues::head)),
+            guarded(Method::PATCH, Rule::TopicsUpdate, queue!(queue_patch::patch)),
+            guarded(Method::PUT, Rule::TopicsCreate, queue!(queues::create)),
         ],
     ),
     route!(
         "/v2/topics",
         &[Is("v2"), Is("topics")],
-        &[everyone(Method::GET, "topics:get_all", project!(queues::list_topics))],
+        &[guarded(Method::GET, Rule::TopicsGetAll, project!(queues::list_topics))],
     ),
     route!(
         "/v2/topics/{topic}/stats",
         &[Is("v2"), Is("topics"), Topic, Is("stats")],
-        &[everyone(Method::GET, "topics:stats", queue!(queues::stats))],
+        &[guarded(Method::GET, Rule::TopicsStats, queue!(queues::stats))],
     ),
     route!(
         "/v2/topics/{topic}/purge",
         &[Is("v2"), Is("topics"), Topic, Is("purge")],
-        &[everyone(Method::POST, "topics:purge", queue!(queues::purge))],
+        &[guarded(Method::POST, Rule::TopicsPurge, queue!(queues::purge))],
     ),
     route!(
         "/v2/topics/{topic}/subscriptions",
@@ -159,50 +160,63 @@ pub(crate) static ROUTES: &[Route] = &[
         &[Is("v2"), Is("topics"), Topic, Is("subscriptions"), Id, Is("confirm")],
         CONFIRM,
     ),
-    route!("/", &[Is("")], &[ruleless(Method::GET, Handler::Open(home::versions))]),
-    route!("/v2/", &[Is("v2"), Is("")], &[ruleless(Method::GET, project!(home::home))]),
+    route!("/", &[Is("")], &[unguarded(Method::GET, Handler::Open(home::versions))]),
+    route!("/v2/", &[Is("v2"), Is("")], &[unguarded(Method::GET, project!(home::home))]),
     route!(
         "/v2/ping",
         &[Is("v2"), Is("ping")],
         &[
-            everyone(Method::GET, "ping:get", project!(ping::get)),
-            everyone(Method::HEAD, "ping:get", project!(ping::head)),
+            guarded(Method::GET, Rule::PingGet, project!(ping::get)),
+            guarded(Method::HEAD, Rule::PingGet, project!(ping::head)),
         ],
     ),
     Route {
         path: "/v2/health",
         segments: &[Is("v2"), Is("health")],
-        endpoints: &[Endpoint {
-            method: Method::GET,
-            rule: Some("health:get"),
-            access: Access::Role("admin"),
-            handler: project!(health::get),
-        }],
+        endpoints: &[guarded(Method::GET, Rule::HealthGet, project!(health::get))],
         admin: true,
     },
 ];
 
+/// No route may be without a rule but the two that say the same to everyone: it would not compile.
+const _: () = assert!(all_guarded(ROUTES), "a route is without a policy rule");
+
+const fn all_guarded(mut routes: &[Route]) -> bool {
+    while let [route, others @ ..] = routes {
+        let is_document = matches!(route.path.as_bytes(), b"/" | b"/v2/");
+        let mut endpoints = route.endpoints;
+        while let [endpoint, further @ ..] = endpoints {
+            if matches!(endpoint.guard, Guard::Nothing) && !is_document {
+                return false;
+            }
+            endpoints = further;
+        }
+        routes = others;
+    }
+    true
+}
+
 const MESSAGES: &[Endpoint] = &[
-    everyone(Method::DELETE, "messages:delete_all", queue!(messages_delete::delete_many)),
-    everyone(Method::GET, "messages:get_all", queue!(messages::list)),
-    everyone(Method::POST, "messages:create", queue!(message_post::post)),
+    guarded(Method::DELETE, Rule::MessagesDeleteAll, queue!(messages_delete::delete_many)),
+    guarded(Method::GET, Rule::MessagesGetAll, queue!(messages::list)),
+    guarded(Method::POST, Rule::MessagesCreate, queue!(message_post::post)),
 ];
 
 const MESSAGE: &[Endpoint] = &[
-    everyone(Method::DELETE, "messages:delete", queue!(messages_delete::delete)),
-    everyone(Method::GET, "messages:get", queue!(messages::get)),
+    guarded(Method::DELETE, Rule::MessagesDelete, queue!(messages_delete::delete)),
+    guarded(Method::GET, Rule::MessagesGet, queue!(messages::get)),
 ];
 
 const SUBSCRIPTIONS: &[Endpoint] = &[
-    everyone(Method::GET, "subscription:get_all", queue!(subscriptions::list)),
-    everyone(Method::POST, "subscription:create", queue!(subscriptions::create)),
+    guarded(Method::GET, Rule::SubscriptionGetAll, queue!(subscriptions::list)),
+    guarded(Method::POST, Rule::SubscriptionCreate, queue!(subscriptions::create)),
 ];
 
 const SUBSCRIPTION: &[Endpoint] = &[
-    everyone(Method::DELETE, "subscription:delete", queue!(subscriptions::delete)),
-    everyone(Method::GET, "subscription:get", queue!(subscriptions::get)),
-    everyone(Method::PATCH, "subscription:update", queue!(subscriptions::update)),
+    guarded(Method::DELETE, Rule::SubscriptionDelete, queue!(subscriptions::delete)),
+    guarded(Method::GET, Rule::SubscriptionGet, queue!(subscriptions::get)),
+    guarded(Method::PATCH, Rule::SubscriptionUpdate, queue!(subscriptions::update)),
 ];
 
 const CONFIRM: &[Endpoint] =
-    &[everyone(Method::PUT, "subscription:confirm", queue!(subscription_confirm::confirm))];
+    &[guarded(Method::PUT, Rule::SubscriptionConfirm, queue!(subscription_confirm::confirm))];

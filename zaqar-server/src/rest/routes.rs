@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
+use zaqar_auth::policy::Rule;
 use zaqar_core::{ClientId, ProjectId, QueueKey, QueueKind};
 use zaqar_engine::{Engine, Limits};
 
@@ -67,20 +68,19 @@ pub(crate) enum Handler {
     Queue(for<'a> fn(&'a Call<'a>, &'a QueueKey, &'a mut Payload) -> BoxFuture<'a, Outcome>),
 }
 
-/// Who may do it unless a policy says otherwise.
+/// What keeps callers out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    Everyone,
-    /// Whoever has that role.
-    Role(&'static str),
+pub(crate) enum Guard {
+    /// A policy rule.
+    Rule(Rule),
+    /// Nothing: the answer is the same for everyone.
+    Nothing,
 }
 
 /// A method of a route.
 pub(crate) struct Endpoint {
     pub(crate) method: Method,
-    /// The name of its policy rule; `None`: no policy speaks about it.
-    pub(crate) rule: Option<&'static str>,
-    pub(crate) access: Access,
+    pub(crate) guard: Guard,
     pub(crate) handler: Handler,
 }
 

@@ -1,6 +1,9 @@
 //! What an operator may set about the WebSocket transport.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use zaqar_auth::policy::Policy;
 
 use crate::rest::ClientIdRule;
 use crate::signed_url::UrlSigner;
@@ -18,6 +21,8 @@ pub struct WebSocketConfig {
     pub message_delete_with_claim_id: bool,
     /// What recognises the signatures of signed requests.
     pub url_signer: UrlSigner,
+    /// Who may do what.
+    pub policy: Arc<Policy>,
     /// Web pages of which origins may connect; `*`: of every one.
     pub allowed_origin: Vec<String>,
     /// The port that clients know, if it is not the one listened on.
@@ -41,6 +46,7 @@ impl Default for WebSocketConfig {
             client_id: ClientIdRule::default(),
             message_delete_with_claim_id: false,
             url_signer: UrlSigner::default(),
+            policy: Arc::default(),
             allowed_origin: Vec::new(),
             external_port: None,
             message_bytes_max: 1_048_576,

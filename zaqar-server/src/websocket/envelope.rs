@@ -99,6 +99,13 @@ impl<'a> Headers<'a> {
     pub(super) fn text(self, name: &str) -> Option<Cow<'a, str>> {
         self.json(name).and_then(string)
     }
+
+    /// A header's value, if it is a string, whatever the case of its name: clients of HTTP know
+    /// these headers, and there no case counts.
+    pub(super) fn text_in_any_case(self, name: &str) -> Option<Cow<'a, str>> {
+        let named = self.members().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.last().and_then(|(_, value)| string(value))
+    }
 }
 
 /// What a request comes to: a status as in HTTP, and a body as JSON text.

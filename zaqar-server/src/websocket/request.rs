@@ -5,6 +5,8 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
 use tokio_tungstenite::tungstenite::Message;
+use zaqar_auth::Identity;
+use zaqar_auth::policy::Target;
 use zaqar_core::Effect;
 
 use super::Shared;
@@ -88,9 +90,16 @@ async fn act(
     let fields = Fields::read(envelope.body, action.fields).ok_or_else(Refusal::schema)?;
     let queue = fields.text("queue_name").unwrap_or_default();
     let now = shared.engine.clock().now();
-    signed::check(&shared.config.url_signer, now, headers, action.name, &queue)?;
-    let project = context::project_id(&project).map_err(Refusal::from)?;
-    let call = Call { shared, session, project: &project, client: &client, encoding, fields };
+    let signed = signed::check(&shared.config.url_signer, now, headers, action.name, &queue)?;
+    let mut identity = Identity::of_project(context::project_id(&project).map_err(Refusal::from)?);
+    if !signed {
+        context::claim(&mut identity, |name| headers.text_in_any_case(name.as_str()));
+    }
+    let target = Target::of_project(&identity.project).queue(&queue);
+    if !shared.config.policy.allows(action.rule, &identity, &target) {
+        return Err(Failure::denied().into());
+    }
+    let call = Call { shared, session, identity: &identity, client: &client, encoding, fields };
     match AssertUnwindSafe((action.run)(&call)).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_panic) => {

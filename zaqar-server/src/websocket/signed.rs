@@ -20,19 +20,20 @@ const METHODS: [(&str, &str); 6] = [
     ("message_delete_many", "DELETE"),
 ];
 
-/// Refuses a request whose signature is not right for this action on this queue.
+/// Whether a request is signed; refuses one whose signature is not right for this action on this
+/// queue.
 pub(super) fn check(
     signer: &UrlSigner,
     now: Timestamp,
     headers: Headers<'_>,
     action: &str,
     queue: &str,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     if headers.json("URL-Signature").is_none() {
-        return Ok(());
+        return Ok(false);
     }
     match verify(signer, now, headers, action, queue) {
-        Some(true) => Ok(()),
+        Some(true) => Ok(true),
         Some(false) | None => Err(Refusal::unauthenticated()),
     }
 }

@@ -4,7 +4,6 @@
 const SECTIONS: &[(&str, &str)] = &[
     ("keystone_authtoken", "tokens are not validated in this version"),
     ("trustee", "there are no trusts in this version"),
-    ("oslo_policy", "there is no policy file in this version"),
     ("oslo_reports", "there is no such report"),
     ("oslo_middleware", "there is no such middleware"),
     ("profiler", "there is no profiler; see the metrics of the [admin] listener"),
@@ -21,6 +20,14 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("transport", "max_pools_per_page", "there are no pools in this version"),
     ("transport", "message_encryption_algorithms", "messages are not encrypted in this version"),
     ("transport", "message_encryption_key", "messages are not encrypted in this version"),
+    ("oslo_policy", "policy_dirs", "there is one policy file; put its rules into it"),
+    (
+        "oslo_policy",
+        "policy_default_rule",
+        "a rule that is not there is an error, not another rule",
+    ),
+    ("oslo_policy", "enforce_scope", SCOPE),
+    ("oslo_policy", "enforce_new_defaults", "there is one set of defaults"),
     ("notification", "subscription_confirmation_email_template", MAIL),
     ("notification", "unsubscribe_confirmation_email_template", MAIL),
     ("notification", "max_notifier_workers", "workers cost less here; the default is more"),
@@ -33,6 +40,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("drivers", "management_store", "the scheme of drivers.management_store.uri says it"),
 ];
 
+const SCOPE: &str = "tokens are for projects; a rule may ask for system_scope";
 const MAIL: &str = "is a section of its own here, with topic, body and sender";
 const RELAY: &str = "notifications reach WebSocket connections without a listener";
 const STORE: &str = "this store's driver is not part of this version; \

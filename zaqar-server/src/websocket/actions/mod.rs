@@ -7,6 +7,8 @@ mod queues;
 mod subscriptions;
 
 use futures_util::future::BoxFuture;
+use zaqar_auth::Identity;
+use zaqar_auth::policy::Rule;
 use zaqar_core::{ClientId, PageLimit, ProjectId, QueueKey, QueueKind, QueueName};
 use zaqar_engine::{Engine, Limits};
 
@@ -28,7 +30,7 @@ pub(super) type Outcome = Result<Reply, Refusal>;
 pub(super) struct Call<'a> {
     pub(super) shared: &'a Shared,
     pub(super) session: &'a Session,
-    pub(super) project: &'a ProjectId,
+    pub(super) identity: &'a Identity,
     /// The client's identity as it was sent.
     pub(super) client: &'a str,
     pub(super) encoding: Encoding,
@@ -40,6 +42,10 @@ impl Call<'_> {
         &self.shared.engine
     }
 
+    fn project(&self) -> &ProjectId {
+        &self.identity.project
+    }
+
     fn limits(&self) -> &Limits {
         &self.engine().config().limits
     }
@@ -48,7 +54,7 @@ impl Call<'_> {
     fn queue(&self) -> Result<QueueKey, Refusal> {
         let name = self.fields.text("queue_name").unwrap_or_default();
         match QueueName::new(&name) {
-            Ok(name) => Ok(QueueKey::queue(self.project.clone(), name)),
+            Ok(name) => Ok(QueueKey::queue(self.project().clone(), name)),
             Err(_) => Err(invalid_name(QueueKind::Queue).into()),
         }
     }
@@ -73,6 +79,8 @@ pub(super) const AUTHENTICATE: &str = "authenticate";
 /// Something that a client can ask for.
 pub(super) struct Action {
     pub(super) name: &'static str,
+    /// The policy rule that guards it, the one of the same operation over HTTP.
+    pub(super) rule: Rule,
     pub(super) fields: &'static [Field],
     pub(super) run: for<'a> fn(&'a Call<'a>) -> BoxFuture<'a, Outcome>,
 }
@@ -83,8 +91,13 @@ pub(super) fn find(name: &str) -> Option<&'static Action> {
 }
 
 macro_rules! action {
-    ($name:literal, $run:path, [$($field:expr),* $(,)?]) => {
-        Action { name: $name, fields: &[$($field),*], run: |call| Box::pin($run(call)) }
+    ($name:literal, $rule:expr, $run:path, [$($field:expr),* $(,)?]) => {
+        Action {
+            name: $name,
+            rule: $rule,
+            fields: &[$($field),*],
+            run: |call| Box::pin($run(call)),
+        }
     };
 }
 
@@ -98,9 +111,15 @@ const TTL: Field = optional("ttl", Integer);
 const GRACE: Field = optional("grace", Integer);
 
 static ACTIONS: &[Action] = &[
-    action!("message_post", messages::post, [QUEUE, required("messages", List)]),
+    action!(
+        "message_post",
+        Rule::MessagesCreate,
+        messages::post,
+        [QUEUE, required("messages", List)]
+    ),
     action!(
         "message_list",
+        Rule::MessagesGetAll,
         messages::list,
         [
             QUEUE,
@@ -111,11 +130,22 @@ static ACTIONS: &[Action] = &[
             optional("include_delayed", Boolean),
         ]
     ),
-    action!("message_get", messages::get, [QUEUE, MESSAGE]),
-    action!("message_get_many", messages::get_many, [QUEUE, required("message_ids", List)]),
-    action!("message_delete", deletions::one, [QUEUE, MESSAGE, optional("claim_id", Text)]),
+    action!("message_get", Rule::MessagesGet, messages::get, [QUEUE, MESSAGE]),
+    action!(
+        "message_get_many",
+        Rule::MessagesGetAll,
+        messages::get_many,
+        [QUEUE, required("message_ids", List)]
+    ),
+    action!(
+        "message_delete",
+        Rule::MessagesDelete,
+        deletions::one,
+        [QUEUE, MESSAGE, optional("claim_id", Text)]
+    ),
     action!(
         "message_delete_many",
+        Rule::MessagesDeleteAll,
         deletions::many,
         [
             QUEUE,
@@ -124,22 +154,43 @@ static ACTIONS: &[Action] = &[
             optional("pop", Integer),
         ]
     ),
-    action!("claim_create", claims::create, [QUEUE, LIMIT, TTL, GRACE]),
-    action!("claim_get", claims::get, [QUEUE, CLAIM]),
-    action!("claim_update", claims::update, [QUEUE, CLAIM, TTL, GRACE]),
-    action!("claim_delete", claims::delete, [QUEUE, CLAIM]),
-    action!("queue_list", queues::list, [MARKER, LIMIT, optional("detailed", Boolean)]),
-    action!("queue_create", queues::create, [QUEUE, optional("metadata", Map)]),
-    action!("queue_get", queues::get, [QUEUE]),
-    action!("queue_delete", queues::delete, [QUEUE]),
-    action!("queue_get_stats", queues::stats, [QUEUE]),
-    action!("queue_purge", queues::purge, [QUEUE, optional("resource_types", List)]),
-    action!("subscription_list", subscriptions::list, [QUEUE, MARKER, LIMIT]),
+    action!("claim_create", Rule::ClaimsCreate, claims::create, [QUEUE, LIMIT, TTL, GRACE]),
+    action!("claim_get", Rule::ClaimsGet, claims::get, [QUEUE, CLAIM]),
+    action!("claim_update", Rule::ClaimsUpdate, claims::update, [QUEUE, CLAIM, TTL, GRACE]),
+    action!("claim_delete", Rule::ClaimsDelete, claims::delete, [QUEUE, CLAIM]),
+    action!(
+        "queue_list",
+        Rule::QueuesGetAll,
+        queues::list,
+        [MARKER, LIMIT, optional("detailed", Boolean)]
+    ),
+    action!("queue_create", Rule::QueuesCreate, queues::create, [QUEUE, optional("metadata", Map)]),
+    action!("queue_get", Rule::QueuesGet, queues::get, [QUEUE]),
+    action!("queue_delete", Rule::QueuesDelete, queues::delete, [QUEUE]),
+    action!("queue_get_stats", Rule::QueuesStats, queues::stats, [QUEUE]),
+    action!(
+        "queue_purge",
+        Rule::QueuesPurge,
+        queues::purge,
+        [QUEUE, optional("resource_types", List)]
+    ),
+    action!(
+        "subscription_list",
+        Rule::SubscriptionGetAll,
+        subscriptions::list,
+        [QUEUE, MARKER, LIMIT]
+    ),
     action!(
         "subscription_create",
+        Rule::SubscriptionCreate,
         subscriptions::create,
         [QUEUE, optional("subscriber", Text), TTL, optional("options", Map)]
     ),
-    action!("subscription_get", subscriptions::get, [QUEUE, SUBSCRIPTION]),
-    action!("subscription_delete", subscriptions::delete, [QUEUE, SUBSCRIPTION]),
+    action!("subscription_get", Rule::SubscriptionGet, subscriptions::get, [QUEUE, SUBSCRIPTION]),
+    action!(
+        "subscription_delete",
+        Rule::SubscriptionDelete,
+        subscriptions::delete,
+        [QUEUE, SUBSCRIPTION]
+    ),
 ];

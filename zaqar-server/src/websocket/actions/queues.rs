@@ -18,7 +18,7 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let options =
         ListQueues::new().marker(marker.and_then(|marker| name_marker(&marker))).limit(limit);
     let doing = Doing::service("queue_list");
-    let listed = call.engine().queue_list_stored(call.project, QueueKind::Queue, options).await;
+    let listed = call.engine().queue_list_stored(call.project(), QueueKind::Queue, options).await;
     let page =
         listed.map_err(|e| doing.failed(e).summary(|| "Queues could not be listed.".to_owned()))?;
     let detailed = call.fields.flag("detailed");
