@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`tables`] draws the data and the locks; [`server`] is the way in; [`sql`] says why statements
-//! are texts, several to a round trip; [`durable`] what is seen before it is on the disk; [`posts`],
-//! [`takes`] and [`removals`] are the hot operations; everything that needs to look between its
+//! are texts, several to a round trip; [`durable`] what is seen before it is on the disk; [`posts`]
+//! (by [`guess`] if they can), [`takes`] and [`removals`] are the hot operations; everything that needs to look between its
 //! statements is a [`task::Task`] in a transaction.
 
 mod claims;
@@ -18,6 +18,7 @@ mod driver;
 mod durable;
 mod error;
 mod gc;
+mod guess;
 mod heads;
 mod health;
 mod inserts;

@@ -56,7 +56,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         backend: findings.version.clone(),
         location: config.location(),
     };
-    let posts = Lanes::new(PostLane { server: Arc::clone(&server) }, Some(gate), limits);
+    let posts = Lanes::new(PostLane::new(Arc::clone(&server)), Some(gate), limits);
     let takes = Lanes::new(TakeLane { server: Arc::clone(&server) }, None, limits);
     let removals = Lanes::new(RemovalLane { server: Arc::clone(&server) }, None, limits);
     let watch = Arc::new(Watch::of(&config.database, &findings));

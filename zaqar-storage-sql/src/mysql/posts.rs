@@ -1,6 +1,7 @@
 //! Posts: what waits for one queue goes into one transaction.
 //!
-//! Three round trips, however many posts there are: lock the head; insert the messages at the
+//! A small batch goes in one round trip, if its place can be guessed (see [`super::guess`]). Otherwise
+//! there are three, however many posts there are: lock the head; insert the messages at the
 //! positions that follow; move the head's counter and commit. The lock is held to the commit, so
 //! positions become visible in order, whoever posts from wherever (G9). Keys that posts were made
 //! under are looked up behind the lock, and outbox entries are written in the same transaction.
@@ -9,20 +10,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use zaqar_core::{Effect, Error, NewMessage, PostKey, PostMessages, Posted, QueueRef, Result, Ttl};
+use zaqar_core::{
+    Effect, Error, NewMessage, PostKey, PostMessages, Posted, QueueRef, Result, Timestamp, Ttl,
+};
 use zaqar_storage_lanes::LaneStep;
 
 use crate::error::Failure;
 use crate::layout::{
-    CLAIMABLE, POSITION_MAX, gone, length_code, positions_used_up, posted, row_id, ttl_code,
+    CLAIMABLE, OPEN, POSITION_MAX, gone, length_code, positions_used_up, posted, row_id, ttl_code,
 };
 
 use super::error::Broken;
+use super::guess::{self, Places};
 use super::heads::Head;
 use super::inserts::{Bound, insert};
 use super::outbox;
 use super::row::SqlRow;
-use super::server::{Server, TaskFailed, WORK_MAX};
+use super::server::Server;
 use super::sql::sql;
 use super::step::Step;
 use super::task::Task;
@@ -40,6 +44,7 @@ pub(crate) struct Post {
 #[derive(Debug)]
 pub(crate) struct PostLane {
     pub(crate) server: Arc<Server>,
+    places: Places,
 }
 
 type Answers = Vec<Result<Posted>>;
@@ -71,21 +76,19 @@ impl LaneStep for PostLane {
 }
 
 impl PostLane {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self { server, places: Places::default() }
+    }
+
     async fn batch(&self, queue: &QueueRef, posts: Arc<[Post]>) -> Result<Answers, Broken> {
-        let bytes_max = self.server.packet_max / 2;
-        let mut step = PostStep { queue: queue.clone(), posts, bytes_max };
-        let work = self.server.transact_raw(&mut step);
-        match tokio::time::timeout(WORK_MAX, work).await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(TaskFailed::Refused(_))) => {
-                Ok(step.posts.iter().map(|_| Err(gone(queue))).collect())
-            }
-            Ok(Err(TaskFailed::Broken(broken))) => Err(broken),
-            Err(_) => {
-                let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-                Err(Broken::committing(sqlx::Error::Io(late)))
-            }
+        if let Some(answers) = guess::store(&self.server, &self.places, queue, &posts).await? {
+            return Ok(answers);
         }
+        let bytes_max = self.server.packet_max / 2;
+        let mut step = PostStep { queue: queue.clone(), posts, bytes_max, learned: None };
+        let answers = self.server.transact_for_many(&mut step).await?;
+        self.places.learn(queue, step.learned);
+        Ok(answers.unwrap_or_else(|| step.posts.iter().map(|_| Err(gone(queue))).collect()))
     }
 }
 
@@ -96,6 +99,8 @@ struct PostStep {
     posts: Arc<[Post]>,
     /// Bytes that one statement may carry.
     bytes_max: usize,
+    /// The queue's number and where its next message goes, if that is worth knowing.
+    learned: Option<(i64, i64)>,
 }
 
 /// Keys that were used before: the digest, and what was stored.
@@ -130,6 +135,7 @@ impl Task for PostStep {
             });
         }
         self.store(step, &head, &stored, next).await?;
+        self.learned = (head.state == OPEN && !head.subscribed).then_some((head.number, next));
         Ok(answers)
     }
 }
@@ -196,7 +202,7 @@ impl PostStep {
         }
         const TABLE: &str = "messages \
              (id, queue, avail, expires, ttl, posted, client, checksum, body)";
-        let rows = self.rows(step, head, stored);
+        let rows = message_rows(step.now, head.number, stored);
         insert(step, TABLE, &rows, self.bytes_max).await?;
         for (post, first) in stored {
             if let Some(key) = &post.options.key {
@@ -209,35 +215,34 @@ impl PostStep {
         let advance = sql("UPDATE heads SET next = $2 WHERE number = $1");
         step.later(advance.bind(head.number).bind(next))
     }
+}
 
-    fn rows<'p>(
-        &self,
-        step: &Step<'_>,
-        head: &Head,
-        stored: &[(&'p Post, i64)],
-    ) -> Vec<[Bound<'p>; 9]> {
-        let now = step.now;
-        let mut rows = Vec::new();
-        for (post, first) in stored {
-            let client = post.options.client.as_ref().map(|client| client.as_str());
-            for (message, position) in post.messages.iter().zip(*first..) {
-                let delayed = message.delay > Ttl::ZERO;
-                let avail = if delayed { now.after(message.delay).as_millis() } else { CLAIMABLE };
-                rows.push([
-                    Bound::Int(row_id(head.number, position)),
-                    Bound::Int(head.number),
-                    Bound::Int(avail),
-                    Bound::Int(now.after(message.ttl).as_millis()),
-                    Bound::Int(ttl_code(message.ttl)),
-                    Bound::Int(now.as_millis()),
-                    Bound::opt(client),
-                    Bound::opt(message.checksum.as_deref()),
-                    Bound::text(message.body.as_str()),
-                ]);
-            }
+/// The rows of messages: id, queue, avail, expires, ttl, posted, client, checksum, body.
+pub(crate) fn message_rows<'p>(
+    now: Timestamp,
+    number: i64,
+    stored: &[(&'p Post, i64)],
+) -> Vec<[Bound<'p>; 9]> {
+    let mut rows = Vec::new();
+    for (post, first) in stored {
+        let client = post.options.client.as_ref().map(|client| client.as_str());
+        for (message, position) in post.messages.iter().zip(*first..) {
+            let delayed = message.delay > Ttl::ZERO;
+            let avail = if delayed { now.after(message.delay).as_millis() } else { CLAIMABLE };
+            rows.push([
+                Bound::Int(row_id(number, position)),
+                Bound::Int(number),
+                Bound::Int(avail),
+                Bound::Int(now.after(message.ttl).as_millis()),
+                Bound::Int(ttl_code(message.ttl)),
+                Bound::Int(now.as_millis()),
+                Bound::opt(client),
+                Bound::opt(message.checksum.as_deref()),
+                Bound::text(message.body.as_str()),
+            ]);
         }
-        rows
     }
+    rows
 }
 
 /// Remembers what was stored under a key, in place of one that was forgotten.

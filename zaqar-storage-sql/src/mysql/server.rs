@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use zaqar_core::{Clock, Error, QueueRef, Result};
+use zaqar_core::{Clock, Error, QueueRef, Result, Timestamp};
 use zaqar_storage_lanes::{Gate, Party};
 
 use crate::connections::{Connections, Held};
@@ -237,8 +237,32 @@ impl Server {
         self.once(Script::of([durable::fence()])).await.map(drop)
     }
 
+    /// Runs a script that is a whole transaction, once; `script` makes it of the moment at which it
+    /// is sent. After an error without effect nothing of it is open any more.
+    pub(crate) async fn send_transaction(
+        &self,
+        script: impl FnOnce(Timestamp) -> Result<Script, sqlx::Error> + Send,
+    ) -> Result<(), Broken> {
+        let sent = self.once_made(|| script(self.clock.now()));
+        match tokio::time::timeout(WORK_MAX, sent).await {
+            Ok(done) => done.map(drop).map_err(Broken::committing),
+            Err(_) => {
+                let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+                Err(Broken::committing(sqlx::Error::Io(late)))
+            }
+        }
+    }
+
     async fn once(&self, script: Result<Script, sqlx::Error>) -> Result<Answers, sqlx::Error> {
         let script = script?;
+        self.once_made(|| Ok(script)).await
+    }
+
+    /// Runs a script that is made when there is a connection for it.
+    async fn once_made(
+        &self,
+        script: impl FnOnce() -> Result<Script, sqlx::Error> + Send,
+    ) -> Result<Answers, sqlx::Error> {
         let mut held = match self.connections.take().await {
             Ok(held) => held,
             Err(error) => {
@@ -247,7 +271,11 @@ impl Server {
                 return Err(not_sent(error));
             }
         };
-        match run(held.connection(), script).await {
+        let sent = match script() {
+            Ok(script) => run(held.connection(), script).await,
+            Err(error) => Err(not_sent(error)),
+        };
+        match sent {
             Ok(answers) => {
                 held.give_back();
                 Ok(answers)

@@ -12,6 +12,8 @@ use std::fmt::Write as _;
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Null,
+    /// A variable of the session.
+    Variable(&'static str),
     Int(i64),
     Bytes(Vec<u8>),
     /// For `IN (..)`; no value is in an empty one.
@@ -66,6 +68,7 @@ impl Value {
     fn write(&self, into: &mut String) {
         match self {
             Self::Null => into.push_str("NULL"),
+            Self::Variable(name) => into.push_str(name),
             Self::Int(value) => write_int(*value, into),
             Self::Bytes(bytes) => write_bytes(bytes, into),
             Self::Ints(values) => write_list(values, |value, into| write_int(*value, into), into),
@@ -133,6 +136,24 @@ impl Script {
         statement.write(&mut self.text)?;
         self.changes.push(statement.changes());
         Ok(())
+    }
+
+    /// Adds an insertion of rows at the end: `insert` is its text up to them.
+    pub(crate) fn add_rows(
+        &mut self,
+        insert: &'static str,
+        rows: impl Iterator<Item = Vec<Value>>,
+    ) {
+        if !self.is_empty() {
+            self.text.push_str("; ");
+        }
+        self.text.push_str(insert);
+        for (place, row) in rows.enumerate() {
+            self.text.push_str(if place > 0 { ",(" } else { "(" });
+            write_list(&row, Value::write, &mut self.text);
+            self.text.push(')');
+        }
+        self.changes.push(true);
     }
 
     /// Adds the statements of another script at the end.
@@ -264,6 +285,15 @@ mod tests {
     #[test]
     fn a_value_that_is_not_there_is_an_error() {
         assert!(Script::of([sql("SELECT $2").bind(1_i64)]).is_err());
+    }
+
+    #[test]
+    fn rows_are_lists_of_values() {
+        let row = |value| vec![Value::Int(value), Value::Variable("@zq"), Value::from("a")];
+        let mut script = Script::of([sql("START TRANSACTION")]).unwrap();
+        script.add_rows("INSERT INTO t VALUES ", [row(1), row(2)].into_iter());
+        let expected = "START TRANSACTION; INSERT INTO t VALUES (1,@zq,x'61'),(2,@zq,x'61')";
+        assert_eq!(script.into_parts(), (expected.to_owned(), vec![false, true]));
     }
 
     #[test]
