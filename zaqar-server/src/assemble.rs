@@ -8,8 +8,9 @@ use zaqar_engine::EngineConfig;
 
 use crate::config::Config;
 use crate::config::options::ClientIdCheck;
-use crate::rest::{ClientIdRule, RestConfig};
+use crate::rest::{ClientIdRule, CorsConfig, RestConfig};
 use crate::server::activity::Timeouts;
+use crate::server::answers::{AnswerHeaders, strict_transport};
 use crate::server::connection::ConnectionLimits;
 use crate::server::gate::Gate;
 use crate::server::listener::ListenerConfig;
@@ -51,16 +52,21 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     engine
 }
 
-/// The REST transport's settings.
-pub(crate) fn rest(config: &Config, policy: &Arc<Policy>) -> RestConfig {
-    let transport = &config.transport;
-    let mut cors = RestConfig::default().cors;
+/// What pages of other origins may do.
+fn cors(config: &Config) -> CorsConfig {
+    let mut cors = CorsConfig::default();
     cors.allowed_origin.clone_from(&config.cors.allowed_origin.0);
     cors.allow_credentials = config.cors.allow_credentials;
     cors.expose_headers.clone_from(&config.cors.expose_headers.0);
     cors.max_age = u64::from(config.cors.max_age);
     cors.allow_methods.clone_from(&config.cors.allow_methods.0);
     cors.allow_headers.clone_from(&config.cors.allow_headers.0);
+    cors
+}
+
+/// The REST transport's settings.
+pub(crate) fn rest(config: &Config, policy: &Arc<Policy>) -> RestConfig {
+    let transport = &config.transport;
     RestConfig {
         admin_mode: config.general.admin_mode,
         client_id: match transport.client_id_uuid_safe {
@@ -73,7 +79,7 @@ pub(crate) fn rest(config: &Config, policy: &Arc<Policy>) -> RestConfig {
         message_delete_with_claim_id: transport.message_delete_with_claim_id,
         url_signer: UrlSigner::new(config.signed_url.secret_key.expose()),
         policy: Arc::clone(policy),
-        cors,
+        cors: cors(config),
     }
 }
 
@@ -86,6 +92,7 @@ pub(crate) fn websocket(config: &Config, rest: &RestConfig) -> WebSocketConfig {
         url_signer: rest.url_signer.clone(),
         policy: Arc::clone(&rest.policy),
         allowed_origin: options.allowed_origin.0.clone(),
+        is_secured: config.tls.is_on(),
         external_port: (options.external_port > 0).then_some(options.external_port),
         message_bytes_max: u64::from(options.max_message_bytes),
         connections_max: length(options.max_connections),
@@ -118,7 +125,9 @@ pub(crate) fn websocket_listener(config: &Config) -> ListenerConfig {
 /// The settings of the operators' listener: few connections, which the API's cannot use up.
 pub(crate) fn admin_listener(config: &Config) -> ListenerConfig {
     const CONNECTIONS_MAX: u32 = 32;
-    listener_config(config, "admin", Gate::new(CONNECTIONS_MAX, 0))
+    let mut listener = listener_config(config, "admin", Gate::new(CONNECTIONS_MAX, 0));
+    listener.answers = Arc::default();
+    listener
 }
 
 fn listener_config(config: &Config, name: &'static str, gate: Gate) -> ListenerConfig {
@@ -144,7 +153,16 @@ fn listener_config(config: &Config, name: &'static str, gate: Gate) -> ListenerC
         slow: ms(config.log.slow_request_ms),
         gate,
         metrics: HttpMetrics::new(name),
+        answers: Arc::new(answers(config)),
+        tls: None,
     }
+}
+
+/// What the answers of the API say besides what they are about.
+fn answers(config: &Config) -> AnswerHeaders {
+    let cors = (!config.cors.allowed_origin.0.is_empty()).then(|| Arc::new(cors(config)));
+    let strict = strict_transport(config.tls.hsts_max_age).filter(|_| config.tls.is_on());
+    AnswerHeaders { strict_transport: strict, cors, request_ids: true }
 }
 
 /// How many connections the process may have open, a reserve for files of the store left out.

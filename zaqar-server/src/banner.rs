@@ -4,7 +4,7 @@ use crate::serve::RunningServer;
 
 /// Where it listens, where the data is, and a command that posts a first message.
 pub(crate) fn banner(server: &RunningServer) -> String {
-    let url = format!("http://{}", server.address());
+    let url = server.url();
     let mut text = format!(
         "zaqar-server {} listens on {url}\ndata:    {}\n",
         env!("CARGO_PKG_VERSION"),

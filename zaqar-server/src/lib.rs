@@ -27,4 +27,5 @@ pub mod signed_url;
 mod socket_lease;
 pub mod stages;
 pub mod telemetry;
+mod tls;
 pub mod websocket;

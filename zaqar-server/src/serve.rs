@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 use zaqar_core::{Clock, DisciplinedClock, OpenError};
 use zaqar_engine::{Engine, EngineBuilder, Maintenance, StoreOptions, Stores, registry};
 use zaqar_notify::Notifier;
@@ -15,8 +16,10 @@ use zaqar_notify::Notifier;
 use crate::config::{Config, ConfigError};
 use crate::server::listener::{self, Bound, Running};
 use crate::server::progress::NoteRoute;
+use crate::server::tls::Protocols;
 use crate::stages::Stages;
 use crate::telemetry::metrics;
+use crate::tls::Secured;
 use crate::websocket::WebSockets;
 use crate::{admin, assemble, data_file, notifications, policy, rest};
 
@@ -41,6 +44,14 @@ pub enum StartError {
         file: String,
         /// What the system says.
         reason: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error("cannot serve TLS (option {option}): {reason}")]
+    Tls {
+        /// The option at fault.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Notifications cannot be delivered as configured.
     #[error("cannot deliver notifications (option {option}): {reason}")]
@@ -90,6 +101,8 @@ pub struct RunningServer {
     admin: Option<Running>,
     stopping: CancellationToken,
     upkeep: (JoinHandle<()>, DropGuard),
+    /// There if connections are secured.
+    renewal: Option<AbortOnDropHandle<()>>,
     drain: Duration,
     location: String,
 }
@@ -120,6 +133,7 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
     let recorder = metrics::recorder();
     let stages = stages.assemble(&config)?;
     let policy = policy::load(&config)?;
+    let secured = Secured::open(&config)?;
     // Both addresses before the store: a second server on one machine must fail on its port, not
     // open the first one's file.
     let api = bind("drivers.transport.wsgi", &config.listen.bind, config.listen.port).await?;
@@ -161,11 +175,17 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
         router = router.merge(sockets.path(api.address));
     }
     let router = router.layer(NoteRoute);
+    let mut api_listener = assemble::listener(&config);
+    let mut websocket_listener = assemble::websocket_listener(&config);
+    if let Some(secured) = &secured {
+        api_listener.tls = Some(secured.listener(Protocols::Http, "api")?);
+        websocket_listener.tls = Some(secured.listener(Protocols::WebSocket, "websocket")?);
+    }
     let websocket = websocket.map(|bound| {
         let router = sockets.own_port(bound.address).layer(NoteRoute);
-        listener::serve(bound, router, assemble::websocket_listener(&config))
+        listener::serve(bound, router, websocket_listener)
     });
-    let api = listener::serve(api, router, assemble::listener(&config));
+    let api = listener::serve(api, router, api_listener);
     let admin = admin.map(|bound| {
         let router = admin::router(engine.clone(), stopping.clone()).layer(NoteRoute);
         listener::serve(bound, router, assemble::admin_listener(&config))
@@ -182,6 +202,7 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
         admin,
         stopping,
         upkeep: (upkeep, token.drop_guard()),
+        renewal: secured.map(Secured::keep_renewed),
         drain: Duration::from_millis(config.limits.drain_timeout_ms),
         location,
     })
@@ -256,6 +277,13 @@ impl RunningServer {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.api.address()
+    }
+
+    /// The URL of the API, without a path.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.renewal.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
     }
 
     /// Where WebSocket has a port of its own, if it has one.

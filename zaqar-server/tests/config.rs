@@ -117,6 +117,48 @@ fn a_password_is_never_shown() {
     assert!(!format!("{config:?}").contains("hidden"));
 }
 
+/// Whether an option is named like something that nobody else may know. A file's name, a number
+/// or an identifier is no secret, whatever it is about.
+fn sounds_secret(name: &str) -> bool {
+    let words: Vec<_> = name.split('_').collect();
+    let is_about = ["password", "passphrase", "secret", "secrets", "token", "key", "keys"];
+    let is_not_it =
+        ["file", "files", "ttl", "time", "ms", "max", "min", "size", "id", "ids", "name"];
+    words.iter().any(|word| is_about.contains(word))
+        && !words.last().is_some_and(|last| is_not_it.contains(last))
+}
+
+#[test]
+fn no_option_that_is_secret_is_shown_or_repeated_in_an_error() {
+    const MARK: &str = "4711471147114711";
+    let mut found = 0;
+    for option in Config::sections().into_iter().flat_map(|section| section.options) {
+        let key = option.key();
+        let is_uri = option.kind == "URI";
+        if !is_uri && !option.kind.starts_with("secret text") {
+            assert!(!sounds_secret(option.name), "{key} is named like a secret and is none");
+            continue;
+        }
+        found += 1;
+        let value = if is_uri { format!("redis://u:{MARK}@h/0") } else { MARK.to_owned() };
+        let config = Layers::new().flag("flag --set", &key, &value).load();
+        let shown = config.map_or_else(
+            |error| error.to_string(),
+            |config| format!("{}{config:?}", document::show(&config)),
+        );
+        assert!(!shown.contains(MARK), "{key}: {shown}");
+        // A value of the wrong kind, which the message must not repeat.
+        let line = format!("{} = {MARK}\n", option.name);
+        let wrong = match option.section {
+            "" => line,
+            section => format!("[{section}]\n{line}"),
+        };
+        let error = toml(&wrong).unwrap_err().to_string();
+        assert!(error.contains(&key) && !error.contains(MARK), "{key}: {error}");
+    }
+    assert!(found >= 5, "{found}");
+}
+
 /// The sample with every option set, at its default.
 fn sample_in_force() -> String {
     let uncomment = |line: &str| match line.strip_prefix('#') {

@@ -63,6 +63,18 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
             "needs signed_url.secret_key, which signs the leave to confirm".to_owned(),
         ));
     }
+    let tls = &config.tls;
+    if tls.cert_file.is_empty() != tls.key_file.is_empty() {
+        let (given, lacking) = if tls.key_file.is_empty() {
+            ("cert_file", "key_file")
+        } else {
+            ("key_file", "cert_file")
+        };
+        problems.push(problem(
+            &format!("drivers.transport.tls.{given}"),
+            format!("needs drivers.transport.tls.{lacking}"),
+        ));
+    }
     let websocket = &config.websocket;
     if websocket.enabled && websocket.bind.is_empty() {
         let key = "drivers.transport.websocket.bind";

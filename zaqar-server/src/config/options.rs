@@ -114,6 +114,26 @@ option_table! {
         idle_timeout_ms: u64 = 75_000_u64, 20 to 3600000;
     }
 
+    /// TLS (docs/tls.md), on the API's port and on WebSocket's own; the operators' listener has none.
+    /// Time spans are in milliseconds.
+    Tls tls "drivers.transport.tls" {
+        /// File of the server's certificate and of those between it and its authority (PEM), the
+        /// server's own first. Empty: no TLS.
+        cert_file: String = "";
+        /// File of the certificate's private key (PEM), without a password.
+        key_file: String = "";
+        /// How often both files are looked at: a renewed certificate is taken without a restart.
+        reload_interval_ms: u64 = 60_000_u64, 10 to 86400000;
+        /// How long a client may take to shake hands.
+        handshake_timeout_ms: u64 = 10_000_u64, 10 to 600000;
+        /// Most handshakes at a time on each port, a quarter of them by one peer; others wait for
+        /// their turn.
+        handshakes_max: u32 = 256_u32, 1 to 100000;
+        /// How long, in seconds, a browser that came over TLS is to use nothing else with this host
+        /// name, on whatever port (`Strict-Transport-Security`); 0: it is not told.
+        hsts_max_age: u32 = 86_400_u32, 0 to 315360000;
+    }
+
     /// Where queues and their metadata are kept.
     ManagementStore management_store "drivers.management_store" {
         /// The store's URI. Empty: the message store.
@@ -375,5 +395,13 @@ option_table! {
         http2_streams_max: u32 = 128_u32, 1 to 10000;
         /// How long the server finishes accepted requests after it was told to stop.
         drain_timeout_ms: u64 = 30_000_u64, 0 to 3600000;
+    }
+}
+
+impl Tls {
+    /// Whether there is TLS.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.cert_file.is_empty()
     }
 }

@@ -52,15 +52,16 @@ use zaqar_auth::policy::Target;
 use zaqar_core::{Effect, QueueKey, QueueKind};
 use zaqar_engine::Engine;
 
-pub(crate) use answers::{Answer, Outcome};
 pub use config::{ClientIdRule, RestConfig};
 pub use confirmation::{ConfirmationKind, ConfirmationRequest, Confirmations};
-use context::RequestContext;
 pub use cors::CorsConfig;
+pub use request_id::REQUEST_ID;
+pub(crate) use request_id::RequestId;
+
+use answers::{Answer, Outcome};
+use context::RequestContext;
 use errors::Failure;
 use payload::Payload;
-pub use request_id::REQUEST_ID;
-use request_id::RequestId;
 use routes::{Call, Endpoint, Guard, Handler, Matched, Route};
 
 /// What every request needs.

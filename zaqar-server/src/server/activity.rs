@@ -65,6 +65,13 @@ impl Activity {
         self.requests.load(Ordering::Relaxed) == 0
     }
 
+    /// The connection was secured: only now a head is due.
+    pub(crate) fn ready(&self) {
+        let now = self.now();
+        self.head_since.store(now, Ordering::Relaxed);
+        self.idle_since.store(now, Ordering::Relaxed);
+    }
+
     /// Bytes came in. Between requests they begin a head; on a multiplexed connection they may be
     /// anything.
     pub(crate) fn bytes_read(&self) {
@@ -159,6 +166,15 @@ mod tests {
         second.bytes_read();
         assert!(matches!(after(9, &mut second), Verdict::Keep(_)));
         assert_eq!(after(1, &mut second), Verdict::CutHead);
+    }
+
+    #[test]
+    fn a_head_is_due_from_the_end_of_the_handshake_on() {
+        let mut slow = Activity::new();
+        slow.base -= Duration::from_secs(9);
+        slow.ready();
+        assert!(matches!(after(9, &mut slow), Verdict::Keep(_)));
+        assert_eq!(after(1, &mut slow), Verdict::CutHead);
     }
 
     #[test]

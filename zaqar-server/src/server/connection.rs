@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Timeouts, Verdict};
-use super::io::WatchedStream;
 use super::request::RequestService;
 use crate::telemetry::metrics;
 
@@ -52,16 +51,18 @@ pub(crate) fn http(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Drives a connection to its end.
-pub(crate) async fn drive(
-    stream: TcpStream,
+/// Drives a connection to its end. The stream keeps `activity` informed.
+pub(crate) async fn drive<S>(
+    stream: S,
     activity: Arc<Activity>,
     service: RequestService,
     http: Builder<TokioExecutor>,
     timeouts: Timeouts,
     stop: Stop,
-) {
-    let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&activity)));
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(stream);
     let mut connection = Box::pin(http.serve_connection_with_upgrades(io, service));
     let mut look = pin!(tokio::time::sleep(timeouts.header_read.min(timeouts.idle)));
     let mut stopping = false;

@@ -80,7 +80,7 @@ impl Drop for Pass {
 }
 
 /// One customer: an IPv4 address, or the /64 network that an IPv6 host is free to use up.
-fn peer_of(address: IpAddr) -> IpAddr {
+pub(crate) fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

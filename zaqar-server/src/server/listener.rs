@@ -1,19 +1,23 @@
 //! Accepts connections, refuses those that are too many, and stops on demand.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::HeaderMap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::activity::Activity;
+use super::answers::AnswerHeaders;
 use super::connection::{ConnectionLimits, Stop, drive, http};
 use super::gate::{Gate, Pass, Refusal};
+use super::io::WatchedStream;
 use super::request::{RequestService, RequestTimeouts};
 use super::takeover::Held;
+use super::tls::Tls;
 use crate::telemetry::metrics::{self, HttpMetrics};
 
 /// What a server that listens needs to know.
@@ -24,6 +28,9 @@ pub(crate) struct ListenerConfig {
     pub(crate) slow: Duration,
     pub(crate) gate: Gate,
     pub(crate) metrics: Arc<HttpMetrics>,
+    pub(crate) answers: Arc<AnswerHeaders>,
+    /// Whether, and how, connections are secured.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// A server that accepts connections.
@@ -97,8 +104,8 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, peer)) => match self.config.gate.enter(peer.ip()) {
-                    Ok(pass) => self.spawn(stream, &http, pass),
-                    Err(refusal) => refuse(&stream, refusal),
+                    Ok(pass) => self.spawn(stream, peer.ip(), &http, pass),
+                    Err(refusal) => self.refuse(&stream, refusal),
                 },
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
@@ -115,6 +122,7 @@ impl Acceptor {
     fn spawn(
         &self,
         stream: TcpStream,
+        peer: IpAddr,
         http: &hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
         pass: Pass,
     ) {
@@ -131,13 +139,44 @@ impl Acceptor {
             metrics: Arc::clone(&self.config.metrics),
             slow: self.config.slow,
             held: held.clone(),
+            answers: Arc::clone(&self.config.answers),
         };
         let timeouts = self.config.limits.timeouts;
-        let (http, stop) = (http.clone(), self.stop.clone());
+        let (http, stop, tls) = (http.clone(), self.stop.clone(), self.config.tls.clone());
         self.tasks.spawn(async move {
-            drive(stream, activity, service, http, timeouts, stop).await;
+            match tls {
+                None => {
+                    let stream = WatchedStream::new(stream, Arc::clone(&activity));
+                    drive(stream, activity, service, http, timeouts, stop).await;
+                }
+                Some(tls) => {
+                    let secured = tokio::select! {
+                        // No request was accepted yet, so there is none to finish.
+                        () = stop.gently.cancelled() => None,
+                        secured = tls.secure(stream, peer, &activity) => secured,
+                    };
+                    if let Some(stream) = secured {
+                        drive(stream, activity, service, http, timeouts, stop).await;
+                    }
+                }
+            }
             drop(held);
         });
+    }
+
+    /// Answers once, without waiting, and disconnects. Over TLS an answer would cost a handshake,
+    /// which is what there is no room for.
+    fn refuse(&self, stream: &TcpStream, refusal: Refusal) {
+        metrics::connection_refused(match refusal {
+            Refusal::Full => "full",
+            Refusal::PeerFull => "peer_full",
+        });
+        if self.config.tls.is_some() {
+            return;
+        }
+        if let Err(error) = stream.try_write(refused(&self.config.answers).as_bytes()) {
+            tracing::debug!(error = %error, "a refused connection could not be told why");
+        }
     }
 }
 
@@ -147,19 +186,18 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Answers once, without waiting, and disconnects.
-fn refuse(stream: &TcpStream, refusal: Refusal) {
+/// What a connection is told for which there is no room.
+fn refused(answers: &AnswerHeaders) -> String {
     const BODY: &str = r#"{"title": "Service temporarily unavailable", "description": "Too many connections.", "stored": false}"#;
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    let mut headers = HeaderMap::new();
+    answers.complete(&mut headers);
+    let headers: String = headers
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}: {}\r\n", value.to_str().ok()?)))
+        .collect();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n{headers}\
          content-length: {}\r\nconnection: close\r\n\r\n{BODY}",
         BODY.len()
-    );
-    metrics::connection_refused(match refusal {
-        Refusal::Full => "full",
-        Refusal::PeerFull => "peer_full",
-    });
-    if let Err(error) = stream.try_write(answer.as_bytes()) {
-        tracing::debug!(error = %error, "a refused connection could not be told why");
-    }
+    )
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tower::Service as _;
 
 use super::activity::Activity;
+use super::answers::AnswerHeaders;
 use super::progress::{Progress, observe};
 use super::takeover::Held;
 use crate::telemetry::metrics::HttpMetrics;
@@ -41,6 +42,7 @@ pub(crate) struct RequestService {
     pub(crate) metrics: Arc<HttpMetrics>,
     pub(crate) slow: Duration,
     pub(crate) held: Held,
+    pub(crate) answers: Arc<AnswerHeaders>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for RequestService {
@@ -75,19 +77,26 @@ impl RequestService {
         let progress = Arc::new(Progress::default());
         let (method, version) = (request.method().clone(), request.version());
         let change = Change::of(&request);
+        let asked = self.answers.asked(&request);
         let mut request = observe(request, &progress);
         if request.headers().contains_key(header::UPGRADE) {
             request.extensions_mut().insert(self.held.clone());
         }
         let ended = self.route(request, &progress, begun).await;
-        let mut response = match ended {
-            Ended::Answered(response) => response,
+        let given_up = match ended {
+            Ended::Answered(response) => Ok(response),
             Ended::Panicked => {
                 tracing::error!("a request handler panicked");
-                failure(Cause::Panic, change.stored(&progress))
+                Err(Cause::Panic)
             }
-            Ended::Late => failure(Cause::Late, change.stored(&progress)),
+            Ended::Late => Err(Cause::Late),
         };
+        let mut response = given_up.unwrap_or_else(|cause| {
+            let mut response = failure(cause, change.stored(&progress));
+            self.answers.given_up(asked, response.headers_mut());
+            response
+        });
+        self.answers.complete(response.headers_mut());
         if version < Version::HTTP_2 && !progress.body_done() {
             // What is left of the body would be taken for the next request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

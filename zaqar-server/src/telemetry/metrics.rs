@@ -15,6 +15,8 @@ const ABANDONED: &str = "zaqar_http_requests_abandoned_total";
 const CONNECTIONS: &str = "zaqar_connections";
 const REFUSED: &str = "zaqar_connections_refused_total";
 const CUT: &str = "zaqar_connections_cut_total";
+const HANDSHAKES_FAILED: &str = "zaqar_tls_handshakes_failed_total";
+const CERTIFICATES: &str = "zaqar_tls_certificate_changes_total";
 
 /// Upper bounds of the latency histogram, in seconds.
 const BUCKETS: &[f64] = &[
@@ -48,6 +50,11 @@ fn describe() {
     metrics::describe_gauge!(CONNECTIONS, "Open connections.");
     metrics::describe_counter!(REFUSED, "Connections refused for their number.");
     metrics::describe_counter!(CUT, "Connections cut because their client was too slow.");
+    metrics::describe_counter!(HANDSHAKES_FAILED, "TLS handshakes that came to nothing.");
+    metrics::describe_counter!(
+        CERTIFICATES,
+        "Changes of the certificate's files, taken or refused."
+    );
 }
 
 /// Notes a connection that was refused.
@@ -58,6 +65,16 @@ pub(crate) fn connection_refused(reason: &'static str) {
 /// Notes a connection that was cut.
 pub(crate) fn connection_cut(reason: &'static str) {
     metrics::counter!(CUT, "reason" => reason).increment(1);
+}
+
+/// Notes a TLS handshake that came to nothing.
+pub(crate) fn handshake_failed(listener: &'static str, reason: &'static str) {
+    metrics::counter!(HANDSHAKES_FAILED, "listener" => listener, "reason" => reason).increment(1);
+}
+
+/// Notes a change of the certificate's files.
+pub(crate) fn certificate_looked_at(outcome: &'static str) {
+    metrics::counter!(CERTIFICATES, "outcome" => outcome).increment(1);
 }
 
 /// The metrics of one listener, their handles kept so that a request looks nothing up twice.

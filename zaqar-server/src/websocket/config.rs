@@ -25,6 +25,8 @@ pub struct WebSocketConfig {
     pub policy: Arc<Policy>,
     /// Web pages of which origins may connect; `*`: of every one.
     pub allowed_origin: Vec<String>,
+    /// Whether its own port speaks TLS.
+    pub is_secured: bool,
     /// The port that clients know, if it is not the one listened on.
     pub external_port: Option<u16>,
     /// The largest message that a client may send, in bytes; a post of the largest size fits
@@ -48,6 +50,7 @@ impl Default for WebSocketConfig {
             url_signer: UrlSigner::default(),
             policy: Arc::default(),
             allowed_origin: Vec::new(),
+            is_secured: false,
             external_port: None,
             message_bytes_max: 1_048_576,
             connections_max: 4_096,

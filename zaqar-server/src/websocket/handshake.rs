@@ -85,7 +85,7 @@ fn check(door: &Door, request: &Request) -> Result<HeaderValue, Refusal> {
     let key = key.ok_or(bad("The Sec-WebSocket-Key header must hold sixteen bytes.\n"))?;
     if let Some(port) = shared.config.external_port
         && door.is_own_port
-        && !names_port(headers, port)
+        && !names_port(headers, port, if shared.config.is_secured { 443 } else { 80 })
     {
         return Err(bad("The Host header names another port.\n"));
     }
@@ -129,11 +129,11 @@ fn is_own_address(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     is_address && origin == host
 }
 
-/// Whether the Host header, if there is one, names this port; without a port it names 80.
-fn names_port(headers: &HeaderMap, port: u16) -> bool {
+/// Whether the Host header, if there is one, names this port; without one it names the usual port.
+fn names_port(headers: &HeaderMap, port: u16, usual: u16) -> bool {
     let Some(host) = headers.get(HOST) else { return true };
     let authority = host.to_str().ok().and_then(|host| host.parse::<http::uri::Authority>().ok());
-    authority.is_some_and(|authority| authority.port_u16().unwrap_or(80) == port)
+    authority.is_some_and(|authority| authority.port_u16().unwrap_or(usual) == port)
 }
 
 fn plain((status, text): Refusal) -> Response<Body> {
@@ -187,9 +187,10 @@ mod tests {
     #[test]
     fn a_host_names_its_port() {
         for (host, port) in [("a:9000", 9000), ("[::1]:9000", 9000), ("a", 80)] {
-            assert!(names_port(&headers(&[(HOST, host)]), port), "{host}");
-            assert!(!names_port(&headers(&[(HOST, host)]), 9001), "{host}");
+            assert!(names_port(&headers(&[(HOST, host)]), port, 80), "{host}");
+            assert!(!names_port(&headers(&[(HOST, host)]), 9001, 80), "{host}");
         }
-        assert!(names_port(&headers(&[]), 9000));
+        assert!(names_port(&headers(&[]), 9000, 80));
+        assert!(names_port(&headers(&[(HOST, "a")]), 443, 443));
     }
 }

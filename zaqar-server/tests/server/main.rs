@@ -5,12 +5,16 @@ mod support;
 
 mod admin;
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod dead_owner;
 mod limits;
 #[cfg(test)]
 mod notifications;
 mod program;
 mod shutdown;
+#[cfg(test)]
+mod tls;
 
 use std::net::SocketAddr;
 
