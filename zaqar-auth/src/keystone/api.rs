@@ -32,6 +32,10 @@ pub(super) enum Purpose {
     Login,
     /// To learn about a token.
     Validate,
+    /// To be given a trust.
+    Trust,
+    /// To get a token for a trust.
+    TrustLogin,
 }
 
 impl fmt::Display for Purpose {
@@ -39,6 +43,8 @@ impl fmt::Display for Purpose {
         f.write_str(match self {
             Self::Login => "the service user's login",
             Self::Validate => "a question about a token",
+            Self::Trust => "a caller's wish to give a trust",
+            Self::TrustLogin => "a login on a trust",
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use zaqar_core::{Clock, Timestamp};
 
 use super::api::{Api, Purpose, Trouble, X_SUBJECT_TOKEN};
@@ -26,11 +26,19 @@ const LIFE_MAX: Duration = Duration::from_secs(86_400);
 /// too often.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
+/// The service's own token.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) token: Token,
+    /// The id of the service's user.
+    pub(super) user: String,
+}
+
 /// Gets the service's own token and keeps it.
 pub(super) struct Login {
     credentials: Credentials,
     clock: Arc<dyn Clock>,
-    own: FlightCache<(), Arc<Token>>,
+    own: FlightCache<(), Arc<Own>>,
     /// In milliseconds, like a timestamp.
     refused_until: AtomicI64,
 }
@@ -42,53 +50,84 @@ impl Login {
     }
 
     /// The token; whoever needs it first logs in.
-    pub(super) async fn token(&self, api: &Api) -> Result<Arc<Token>, Trouble> {
-        if let Some(token) = self.own.get(&()).await {
-            return Ok(token);
+    pub(super) async fn own(&self, api: &Api) -> Result<Arc<Own>, Trouble> {
+        if let Some(own) = self.own.get(&()).await {
+            return Ok(own);
         }
         self.own.get_or_try((), Box::pin(self.log_in(api))).await
     }
 
     /// Forgets a token that has turned out not to hold any more, unless there is another already.
-    pub(super) async fn forget(&self, used: &Arc<Token>) {
+    pub(super) async fn forget(&self, used: &Arc<Own>) {
         self.own.remove_if((), |known| Arc::ptr_eq(&known.value, used)).await;
     }
 
-    async fn log_in(&self, api: &Api) -> Result<Fresh<Arc<Token>>, Trouble> {
+    async fn log_in(&self, api: &Api) -> Result<Fresh<Arc<Own>>, Trouble> {
+        let Credentials { project_name, project_domain_name, .. } = &self.credentials;
+        let project = json!({"name": project_name, "domain": {"name": project_domain_name}});
+        let scope = json!({"project": project});
+        let (own, until) = self.log_in_for(api, Purpose::Login, scope).await?;
+        tracing::debug!("logged in at Keystone");
+        Ok(Fresh { value: Arc::new(own), until })
+    }
+
+    /// A token for acting on a trust; `None` if Keystone does not want that any more.
+    pub(super) async fn log_in_on_trust(
+        &self,
+        api: &Api,
+        trust: &str,
+    ) -> Result<Option<Fresh<Arc<Token>>>, Trouble> {
+        let scope = json!({"OS-TRUST:trust": {"id": trust}});
+        match self.log_in_for(api, Purpose::TrustLogin, scope).await {
+            Ok((own, until)) => Ok(Some(Fresh { value: Arc::new(own.token), until })),
+            // A trust that is over or not there is one of these.
+            Err(Trouble::Status(
+                _,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND,
+            )) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Logs in for a scope: the token, and until when it is used.
+    async fn log_in_for(
+        &self,
+        api: &Api,
+        purpose: Purpose,
+        scope: Value,
+    ) -> Result<(Own, Timestamp), Trouble> {
         let asked_at = self.clock.now();
         if asked_at.as_millis() < self.refused_until.load(Ordering::Relaxed) {
             return Err(Trouble::LoginRefused);
         }
-        let request = api.post("/auth/tokens?nocatalog", self.document());
-        let answer = api.ask(Purpose::Login, request).await?;
+        let request = api.post("/auth/tokens?nocatalog", self.document(&scope));
+        let answer = api.ask(purpose, request).await?;
         match answer.status {
             StatusCode::CREATED => {}
-            StatusCode::UNAUTHORIZED => {
+            StatusCode::UNAUTHORIZED if purpose == Purpose::Login => {
                 let until = later(asked_at, REFUSED_PAUSE);
                 self.refused_until.store(until.as_millis(), Ordering::Relaxed);
                 return Err(Trouble::LoginRefused);
             }
-            status => return Err(Trouble::Status(Purpose::Login, status)),
+            status => return Err(Trouble::Status(purpose, status)),
         }
-        let nonsense = Trouble::Nonsense(Purpose::Login);
+        let nonsense = Trouble::Nonsense(purpose);
         let token = answer.headers.get(X_SUBJECT_TOKEN).and_then(|token| token.to_str().ok());
         let token = Token::new(token.ok_or(nonsense)?).map_err(|_| nonsense)?;
-        let expires_at = wire::expiry(&answer.body).ok_or(nonsense)?;
-        tracing::debug!("logged in at Keystone");
-        Ok(Fresh { value: Arc::new(token), until: usable_until(asked_at, expires_at) })
+        let document = wire::login(&answer.body).ok_or(nonsense)?;
+        let until = usable_until(asked_at, document.expires_at);
+        Ok((Own { token, user: document.user.id }, until))
     }
 
-    fn document(&self) -> String {
-        let Credentials { username, password, user_domain_name, project_name, project_domain_name } =
-            &self.credentials;
+    fn document(&self, scope: &Value) -> String {
+        let Credentials { username, password, user_domain_name, .. } = &self.credentials;
         let user = json!({
             "name": username,
             "domain": {"name": user_domain_name},
             "password": password.expose_secret(),
         });
-        let project = json!({"name": project_name, "domain": {"name": project_domain_name}});
         let identity = json!({"methods": ["password"], "password": {"user": user}});
-        json!({"auth": {"identity": identity, "scope": {"project": project}}}).to_string()
+        json!({"auth": {"identity": identity, "scope": scope}}).to_string()
     }
 }
 

@@ -15,6 +15,7 @@ mod config;
 mod health;
 mod login;
 mod token;
+mod trusts;
 mod wire;
 
 use std::fmt;
@@ -39,6 +40,8 @@ pub use token::{InvalidToken, TOKEN_BYTES_MAX, Token};
 /// How long it is remembered that Keystone does not know a token. Someone who tries on does not
 /// reach Keystone each time, and a token that Keystone learns of late is not shut out for long.
 const REFUSALS_REMEMBERED: Duration = Duration::from_secs(10);
+/// How long a token for a trust is kept in memory at most.
+const TRUSTED_REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// What a token that holds says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +80,8 @@ struct Shared {
     health: Health,
     valid: FlightCache<Digest, Arc<Validated>>,
     refused: FlightCache<Digest, AuthError>,
+    /// Tokens for trusts, by the trust.
+    trusted: FlightCache<String, Arc<Token>>,
     cache_time: Duration,
     patience: Duration,
     challenge: String,
@@ -97,6 +102,7 @@ impl Keystone {
             health: Health::new(),
             valid: FlightCache::new(Arc::clone(&clock), entries, life),
             refused: FlightCache::new(Arc::clone(&clock), entries, negative_life),
+            trusted: FlightCache::new(Arc::clone(&clock), entries, TRUSTED_REMEMBERED),
             cache_time: life,
             patience: config.request_timeout,
             challenge: format!("Keystone uri=\"{}\"", config.www_authenticate_uri),
@@ -134,7 +140,7 @@ impl Keystone {
     /// Whether it went well.
     pub async fn check(&self) -> bool {
         let shared = &*self.shared;
-        let login = tokio::time::timeout(shared.patience, shared.login.token(&shared.api));
+        let login = tokio::time::timeout(shared.patience, shared.login.own(&shared.api));
         match login.await.unwrap_or(Err(Trouble::TimedOut)) {
             Ok(_) => shared.health.up(),
             Err(trouble) => shared.health.down(&trouble),
@@ -202,8 +208,8 @@ impl Shared {
         const PATH: &str = "/auth/tokens?nocatalog";
         let mut is_renewed = false;
         loop {
-            let own = self.login.token(&self.api).await?;
-            let request = self.api.get(PATH).header(api::X_AUTH_TOKEN, own.header());
+            let own = self.login.own(&self.api).await?;
+            let request = self.api.get(PATH).header(api::X_AUTH_TOKEN, own.token.header());
             let request = request.header(api::X_SUBJECT_TOKEN, token.header());
             let answer = self.api.ask(Purpose::Validate, request).await?;
             match answer.status {

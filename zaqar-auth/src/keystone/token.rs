@@ -37,7 +37,8 @@ impl Token {
     }
 
     /// The token as a header's value that no log shows.
-    pub(super) fn header(&self) -> HeaderValue {
+    #[must_use]
+    pub fn header(&self) -> HeaderValue {
         // No token is made of what no header can hold.
         let value = HeaderValue::from_str(self.0.expose_secret());
         let mut value = value.unwrap_or(HeaderValue::from_static(""));

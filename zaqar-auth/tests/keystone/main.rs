@@ -13,3 +13,5 @@ mod outages;
 mod own_token;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trusts;

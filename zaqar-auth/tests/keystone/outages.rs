@@ -7,8 +7,8 @@ use tokio::net::TcpSocket;
 use zaqar_auth::keystone::{AuthError, Keystone};
 use zaqar_core::ManualClock;
 
-use crate::stub::Mood;
-use crate::world::{World, config, token};
+use crate::stub::{Mood, config};
+use crate::world::{World, token};
 
 #[tokio::test]
 async fn known_tokens_serve_within_their_life_while_keystone_is_gone_and_others_do_not() {

@@ -4,21 +4,24 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use zaqar_auth::keystone::{Credentials, KeystoneConfig};
 use zaqar_core::{Clock, Timestamp};
 
-pub(crate) const USER: &str = "zaqar";
+const USER: &str = "zaqar";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// How it answers.
@@ -43,20 +46,22 @@ struct Issued {
     expires_at: Timestamp,
 }
 
-struct Told {
+pub(crate) struct Told {
     clock: Arc<dyn Clock>,
     mood: watch::Sender<Mood>,
     tokens: Mutex<HashMap<String, Issued>>,
     /// The service's own token that holds; a new one takes the place of the old one.
-    own: Mutex<String>,
-    logins: AtomicUsize,
+    pub(crate) own: Mutex<String>,
+    pub(crate) logins: AtomicUsize,
+    /// The trusts that were given, whose ids are `trust-0` and so on.
+    pub(crate) trusts: Mutex<Vec<Value>>,
     validations: AtomicUsize,
 }
 
 /// It runs on a thread of its own, and all of it is gone when it is dropped.
 pub(crate) struct Stub {
     address: SocketAddr,
-    told: Arc<Told>,
+    pub(crate) told: Arc<Told>,
     runtime: Option<Runtime>,
 }
 
@@ -74,6 +79,7 @@ impl Stub {
             tokens: Mutex::default(),
             own: Mutex::default(),
             logins: AtomicUsize::default(),
+            trusts: Mutex::default(),
             validations: AtomicUsize::default(),
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -83,6 +89,7 @@ impl Stub {
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         let router = Router::new()
             .route("/identity/v3/auth/tokens", get(validate).post(log_in))
+            .route("/identity/v3/OS-TRUST/trusts", post(trust))
             .with_state(Arc::clone(&told));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -137,20 +144,32 @@ impl Stub {
         self.told.mood.send_replace(mood);
     }
 
-    /// Ends the service's own token before its time.
-    pub(crate) fn end_own_token(&self) {
-        self.told.own.lock().unwrap().clear();
-    }
-
     /// How often it was asked about a token.
     pub(crate) fn validations(&self) -> usize {
         self.told.validations.load(Ordering::SeqCst)
     }
+}
 
-    /// How often somebody tried to log in.
-    pub(crate) fn logins(&self) -> usize {
-        self.told.logins.load(Ordering::SeqCst)
-    }
+/// What asks the Keystone at `url`, as a user that a stub knows.
+pub(crate) fn config(url: &str) -> KeystoneConfig {
+    let credentials = Credentials {
+        username: USER.to_owned(),
+        password: PASSWORD.into(),
+        user_domain_name: "Default".to_owned(),
+        project_name: "service".to_owned(),
+        project_domain_name: "Default".to_owned(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let mut config = KeystoneConfig::new(url.parse().unwrap(), credentials, tls);
+    // Nothing here waits for so long unless that is the point.
+    config.request_timeout = Duration::from_secs(60);
+    config.connect_timeout = Duration::from_secs(60);
+    config
 }
 
 fn in_seconds(told: &Told, life_s: u64) -> Timestamp {
@@ -207,12 +226,18 @@ async fn log_in(State(told): State<Arc<Told>>, request: Request) -> Response {
     let asked: Value = serde_json::from_slice(&body).unwrap();
     let user = json!({"name": USER, "domain": {"name": "Default"}, "password": PASSWORD});
     let scope = json!({"project": {"name": "service", "domain": {"name": "Default"}}});
-    let is_right = asked["auth"]["identity"]["password"]["user"] == user;
-    if !is_right || asked["auth"]["scope"] != scope {
+    if asked["auth"]["identity"]["password"]["user"] != user {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let token = format!("own-token-{login}");
-    told.own.lock().unwrap().clone_from(&token);
+    let token = match asked["auth"]["scope"]["OS-TRUST:trust"]["id"].as_str() {
+        Some(id) if is_given(&told, id) => format!("token-on-{id}-{login}"),
+        None if asked["auth"]["scope"] == scope => {
+            let token = format!("own-token-{login}");
+            told.own.lock().unwrap().clone_from(&token);
+            token
+        }
+        _ => return StatusCode::FORBIDDEN.into_response(),
+    };
     let expires_at = text(in_seconds(&told, 3_600));
     let document = json!({"token": {"user": {"id": "zaqar"}, "expires_at": expires_at}});
     Response::builder()
@@ -220,4 +245,42 @@ async fn log_in(State(told): State<Arc<Told>>, request: Request) -> Response {
         .header("x-subject-token", token)
         .body(Body::from(document.to_string()))
         .unwrap()
+}
+
+fn is_given(told: &Told, id: &str) -> bool {
+    let trusts = told.trusts.lock().unwrap();
+    let number = id.strip_prefix("trust-").and_then(|number| number.parse::<usize>().ok());
+    let given = number.and_then(|number| trusts.get(number));
+    given.is_some_and(|trust| {
+        let end = trust["expires_at"].as_str().unwrap();
+        let end = OffsetDateTime::parse(end, &Rfc3339).unwrap().unix_timestamp();
+        told.clock.now().as_secs() < end
+    })
+}
+
+/// A trust is given by whoever the token belongs to, for the project and the roles of the token.
+async fn trust(State(told): State<Arc<Told>>, request: Request) -> Response {
+    if let Some(answer) = moody(&told).await {
+        return answer;
+    }
+    let token = header(request.headers(), "x-auth-token").to_owned();
+    let body = to_bytes(request.into_body(), 65_536).await.unwrap();
+    let asked: Value = serde_json::from_slice::<Value>(&body).unwrap()["trust"].clone();
+    let known = told.tokens.lock().unwrap().get(&token).cloned();
+    let Some(trustor) = known else { return StatusCode::UNAUTHORIZED.into_response() };
+    let names = |roles: &Value| -> Vec<Value> {
+        roles.as_array().unwrap().iter().map(|role| role["name"].clone()).collect()
+    };
+    let is_own = asked["trustor_user_id"] == trustor.document["user"]["id"]
+        && asked["project_id"] == trustor.document["project"]["id"]
+        && names(&asked["roles"]) == names(&trustor.document["roles"])
+        && asked["trustee_user_id"] == "zaqar"
+        && asked["impersonation"] == true;
+    if !is_own {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let mut trusts = told.trusts.lock().unwrap();
+    let id = format!("trust-{}", trusts.len());
+    trusts.push(asked);
+    (StatusCode::CREATED, json!({"trust": {"id": id}}).to_string()).into_response()
 }

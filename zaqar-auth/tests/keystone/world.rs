@@ -1,13 +1,13 @@
 //! A validator in front of a stub.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
-use zaqar_auth::keystone::{Credentials, Keystone, KeystoneConfig, Token};
+use zaqar_auth::keystone::{Keystone, KeystoneConfig, Token};
 use zaqar_core::{Clock, ManualClock};
 
-use crate::stub::{PASSWORD, Stub, USER};
+use crate::stub::{Stub, config};
 
 pub(crate) struct World {
     pub(crate) stub: Stub,
@@ -35,27 +35,18 @@ impl World {
     }
 }
 
-pub(crate) fn config(url: &str) -> KeystoneConfig {
-    let credentials = Credentials {
-        username: USER.to_owned(),
-        password: PASSWORD.into(),
-        user_domain_name: "Default".to_owned(),
-        project_name: "service".to_owned(),
-        project_domain_name: "Default".to_owned(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    let mut config = KeystoneConfig::new(url.parse().unwrap(), credentials, tls);
-    // Nothing here waits for so long unless that is the point.
-    config.request_timeout = Duration::from_secs(60);
-    config.connect_timeout = Duration::from_secs(60);
-    config
-}
-
 pub(crate) fn token(text: &str) -> Token {
     Token::new(text).unwrap()
+}
+
+impl Stub {
+    /// Ends the service's own token before its time.
+    pub(crate) fn end_own_token(&self) {
+        self.told.own.lock().unwrap().clear();
+    }
+
+    /// How often somebody tried to log in.
+    pub(crate) fn logins(&self) -> usize {
+        self.told.logins.load(Ordering::SeqCst)
+    }
 }
