@@ -92,6 +92,12 @@ pub fn router(
     router.fallback(serve).with_state(app)
 }
 
+/// Method and path of everything that is served, with `{…}` for what varies; what is served in admin
+/// mode alone too if `admin_mode`.
+pub fn endpoints(admin_mode: bool) -> impl Iterator<Item = (&'static Method, &'static str)> {
+    routes::endpoints(admin_mode)
+}
+
 /// Answers a request, whatever happens.
 async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let id = RequestId::fresh();

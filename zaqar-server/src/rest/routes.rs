@@ -168,6 +168,13 @@ pub(crate) fn paths(admin_mode: bool) -> impl Iterator<Item = &'static str> {
     served(admin_mode).map(|route| route.path)
 }
 
+/// Method and path of every endpoint.
+pub(crate) fn endpoints(admin_mode: bool) -> impl Iterator<Item = (&'static Method, &'static str)> {
+    served(admin_mode).flat_map(|route| {
+        route.endpoints.iter().map(move |endpoint| (&endpoint.method, route.path))
+    })
+}
+
 fn served(admin_mode: bool) -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(move |route| admin_mode || !route.admin)
 }

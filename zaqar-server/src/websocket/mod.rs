@@ -47,6 +47,11 @@ use sockets::Sockets;
 /// Where the REST listener lets WebSocket clients in.
 pub const PATH: &str = "/v2/ws";
 
+/// The names of all actions.
+pub fn actions() -> impl Iterator<Item = &'static str> {
+    actions::names()
+}
+
 /// How long what was made on connections that are cut may still take to end.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 

@@ -14,8 +14,11 @@ use tokio::net::TcpStream;
 
 pub(crate) const CLIENT_ID: &str = "3381af92-2b9e-11e3-b191-71861300734c";
 
-/// One connection.
-pub(crate) struct Client(SendRequest<Full<Bytes>>);
+/// One connection, of one project.
+pub(crate) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    pub(crate) project: String,
+}
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -51,12 +54,12 @@ impl Client {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Its error is the sender's as well.
         tokio::spawn(async move { connection.await.ok() });
-        Ok(Self(sender))
+        Ok(Self { sender, project: "tests".to_owned() })
     }
 
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-        self.0.ready().await?;
-        let response = self.0.send_request(request).await?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Answer { status: parts.status, headers: parts.headers, body })
@@ -74,7 +77,7 @@ impl Client {
             .uri(path)
             .header("host", "localhost")
             .header("client-id", CLIENT_ID)
-            .header("x-project-id", "tests")
+            .header("x-project-id", &self.project)
             .body(Full::new(body.into()))?;
         self.send(request).await
     }

@@ -8,7 +8,8 @@ use zaqar_core::DisciplinedClock;
 use zaqar_engine::{StoreOptions, registry};
 
 use crate::client::{Format, soon};
-use crate::heads::{Head, Way, file_uri, fresh_queue};
+use crate::heads::{Head, Way, fresh_queue};
+use crate::stores::file_uri;
 
 const BYTES: usize = 250_000;
 /// Messages that are to wait.

@@ -11,7 +11,8 @@ use zaqar_engine::{Engine, EngineConfig, PostMessage, PostRequest, Stores};
 use zaqar_testbed::Service;
 
 use crate::client::{Client, Format, members, strings};
-use crate::heads::{Head, Rest, Store, Way, fresh_queue};
+use crate::heads::{Head, Rest, Way, fresh_queue};
+use crate::stores::Store;
 use crate::world::key;
 
 const BODIES: i64 = 5;

@@ -90,6 +90,11 @@ pub(super) fn find(name: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|action| action.name == name)
 }
 
+/// The names of all actions.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    std::iter::once(AUTHENTICATE).chain(ACTIONS.iter().map(|action| action.name))
+}
+
 macro_rules! action {
     ($name:literal, $rule:expr, $run:path, [$($field:expr),* $(,)?]) => {
         Action {
