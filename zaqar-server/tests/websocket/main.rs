@@ -11,6 +11,9 @@ mod leases;
 #[path = "../support/client.rs"]
 mod rest;
 #[cfg(test)]
+#[path = "../support/stores.rs"]
+mod stores;
+#[cfg(test)]
 mod world;
 
 #[cfg(test)]
