@@ -25,14 +25,55 @@ impl Engine {
     pub async fn subscription_create(
         &self,
         key: &QueueKey,
-        mut subscription: NewSubscription,
+        subscription: NewSubscription,
     ) -> EngineResult<Created<Subscription>> {
+        self.new_subscription_check(&subscription, false)?;
+        self.subscription_make(key, subscription).await
+    }
+
+    /// The same for a subscriber that is given a token with each message, on this trust. What
+    /// [`Self::trusted_subscription_check`] refuses this refuses too.
+    ///
+    /// # Errors
+    /// As for [`Self::subscription_create`].
+    pub async fn trusted_subscription_create(
+        &self,
+        key: &QueueKey,
+        mut subscription: NewSubscription,
+        trust: String,
+    ) -> EngineResult<Created<Subscription>> {
+        self.trusted_subscription_check(&subscription)?;
+        subscription.options.insert(TRUST_ID.to_owned(), trust.into());
+        self.subscription_make(key, subscription).await
+    }
+
+    /// Whether a subscriber that is given a token could subscribe: asked before a trust is made.
+    ///
+    /// # Errors
+    /// As for [`Self::subscription_create`], the stores' left out.
+    pub fn trusted_subscription_check(&self, subscription: &NewSubscription) -> EngineResult<()> {
+        self.new_subscription_check(subscription, true)
+    }
+
+    fn new_subscription_check(
+        &self,
+        subscription: &NewSubscription,
+        is_trusted: bool,
+    ) -> EngineResult<()> {
         if subscription.owner.is_none() {
-            self.subscriber_check(&subscription.subscriber)?;
-            subscription.needs_confirmation |= self.config().subscribers.require_confirmation;
+            self.subscriber_check(&subscription.subscriber, is_trusted)?;
         }
         options_check(&subscription.options)?;
-        self.subscription_ttl_check(subscription.ttl)?;
+        self.subscription_ttl_check(subscription.ttl)
+    }
+
+    async fn subscription_make(
+        &self,
+        key: &QueueKey,
+        mut subscription: NewSubscription,
+    ) -> EngineResult<Created<Subscription>> {
+        let is_demanded = self.config().subscribers.require_confirmation;
+        subscription.needs_confirmation |= subscription.owner.is_none() && is_demanded;
         let subscription = &subscription;
         self.on_queue_made(Call::write("subscription_create"), key, |route| async move {
             let subscriptions = self.data().subscriptions();
@@ -111,9 +152,16 @@ impl Engine {
         changes
             .subscriber
             .as_ref()
-            .map_or(Ok(()), |subscriber| self.subscriber_check(subscriber))?;
+            .map_or(Ok(()), |subscriber| self.subscriber_check(subscriber, false))?;
         changes.options.as_ref().map_or(Ok(()), options_check)?;
         changes.ttl.map_or(Ok(()), |ttl| self.subscription_ttl_check(ttl))?;
+        if let (Some(options), None) = (&mut changes.options, &changes.subscriber) {
+            // The trust is not the client's to set, nor to drop.
+            let known = self.subscription_get(key, id).await?.options;
+            if let Some(trust) = known.get(TRUST_ID) {
+                options.insert(TRUST_ID.to_owned(), trust.clone());
+            }
+        }
         let changes = &changes;
         let found = self
             .on_queue(Call::write("subscription_update"), key, |route| async move {
@@ -180,9 +228,12 @@ impl Engine {
     }
 }
 
+/// The option that holds the trust on which a subscriber is given tokens.
+const TRUST_ID: &str = "trust_id";
+
 fn options_check(options: &JsonObject) -> EngineResult<()> {
     // With another's trust the service would act in that other's name.
-    if options.contains_key("trust_id") {
+    if options.contains_key(TRUST_ID) {
         return Err(EngineError::rejected("Options must not hold trust_id: the service sets it."));
     }
     options.get("_retry_policy").map_or(Ok(()), retry_policy_check)

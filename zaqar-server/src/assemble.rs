@@ -6,6 +6,7 @@ use std::time::Duration;
 use zaqar_auth::policy::Policy;
 use zaqar_engine::EngineConfig;
 
+use crate::auth::Authentication;
 use crate::config::Config;
 use crate::config::options::ClientIdCheck;
 use crate::rest::{ClientIdRule, CorsConfig, RestConfig};
@@ -65,7 +66,11 @@ fn cors(config: &Config) -> CorsConfig {
 }
 
 /// The REST transport's settings.
-pub(crate) fn rest(config: &Config, policy: &Arc<Policy>) -> RestConfig {
+pub(crate) fn rest(
+    config: &Config,
+    policy: &Arc<Policy>,
+    authentication: Authentication,
+) -> RestConfig {
     let transport = &config.transport;
     RestConfig {
         admin_mode: config.general.admin_mode,
@@ -78,6 +83,7 @@ pub(crate) fn rest(config: &Config, policy: &Arc<Policy>) -> RestConfig {
         },
         message_delete_with_claim_id: transport.message_delete_with_claim_id,
         url_signer: UrlSigner::new(config.signed_url.secret_key.expose()),
+        authentication,
         policy: Arc::clone(policy),
         cors: cors(config),
     }
@@ -90,6 +96,7 @@ pub(crate) fn websocket(config: &Config, rest: &RestConfig) -> WebSocketConfig {
         client_id: rest.client_id,
         message_delete_with_claim_id: rest.message_delete_with_claim_id,
         url_signer: rest.url_signer.clone(),
+        authentication: rest.authentication.clone(),
         policy: Arc::clone(&rest.policy),
         allowed_origin: options.allowed_origin.0.clone(),
         is_secured: config.tls.is_on(),
@@ -188,10 +195,11 @@ mod tests {
         let config = Config::default();
         assert_eq!(format!("{:?}", engine(&config)), format!("{:?}", EngineConfig::default()));
         assert_eq!(
-            format!("{:?}", rest(&config, &Arc::default())),
+            format!("{:?}", rest(&config, &Arc::default(), Authentication::None)),
             format!("{:?}", RestConfig::default())
         );
-        let websocket = websocket(&config, &rest(&config, &Arc::default()));
+        let rest = rest(&config, &Arc::default(), Authentication::None);
+        let websocket = websocket(&config, &rest);
         assert_eq!(format!("{websocket:?}"), format!("{:?}", WebSocketConfig::default()));
     }
 

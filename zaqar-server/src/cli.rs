@@ -1,4 +1,5 @@
-//! The command line: flags over environment over file, and the `config` commands.
+//! The command line: flags over environment over file, and the commands for configuration and
+//! policies.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -9,13 +10,15 @@ use clap::{Parser, Subcommand};
 
 use crate::banner::banner;
 use crate::config::{Config, ConfigError, Layers, document, import};
-use crate::policy;
+use crate::policy::{self, command::PolicyCommand};
 use crate::serve::{self, Ended, StartError};
 use crate::stages::Stages;
 use crate::telemetry;
 
 /// Exit code when the command line, the configuration or the machine is not as it must be.
 const EXIT_REFUSED: u8 = 2;
+/// Exit code when a policy lets the caller not do what was asked about.
+const EXIT_DENIED: u8 = 1;
 /// Exit code when requests were cut off at the end.
 const EXIT_CUT_OFF: u8 = 1;
 
@@ -66,6 +69,9 @@ enum Command {
     /// Write, check, show or import a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Explain who may do what, or print the rules
+    #[command(subcommand)]
+    Policy(PolicyCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +102,8 @@ enum Refused {
     Import { file: String, reason: String },
     #[error("{0}")]
     Log(String),
+    #[error("{0}")]
+    Question(String),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error(transparent)]
@@ -141,6 +149,19 @@ fn run(cli: Cli, stages: &Stages) -> Result<ExitCode, Refused> {
                 ConfigCommand::Import { file } => import_file(file)?,
             }
             Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Policy(PolicyCommand::Sample)) => {
+            print(&policy::command::sample())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Policy(PolicyCommand::Check(question))) => {
+            let rules = policy::load(&cli.load(stages)?)?;
+            let verdict = policy::command::check(&rules, question).map_err(Refused::Question)?;
+            for rule in rules.unused() {
+                complain(&format!("no operation and no other rule asks the policy file's {rule}"));
+            }
+            print(&verdict.text)?;
+            Ok(if verdict.allowed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DENIED) })
         }
     }
 }

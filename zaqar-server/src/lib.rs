@@ -6,6 +6,7 @@
 //!
 //! - [`config`]: the options, their layers, sample and import
 //! - [`cli`]: the command line
+//! - [`auth`]: how callers are known
 //! - [`rest`]: the REST transport; [`signed_url`]: what it signs
 //! - [`websocket`]: the WebSocket transport
 //! - [`serve`]: listeners, store, engine and router put together
@@ -14,6 +15,7 @@
 
 mod admin;
 mod assemble;
+pub mod auth;
 mod banner;
 pub mod cli;
 pub mod config;

@@ -13,6 +13,7 @@ use zaqar_core::{Clock, DisciplinedClock, OpenError};
 use zaqar_engine::{Engine, EngineBuilder, Maintenance, StoreOptions, Stores, registry};
 use zaqar_notify::Notifier;
 
+use crate::config::options::AuthStrategy;
 use crate::config::{Config, ConfigError};
 use crate::server::listener::{self, Bound, Running};
 use crate::server::progress::NoteRoute;
@@ -21,7 +22,7 @@ use crate::stages::Stages;
 use crate::telemetry::metrics;
 use crate::tls::Secured;
 use crate::websocket::WebSockets;
-use crate::{admin, assemble, data_file, notifications, policy, rest};
+use crate::{admin, assemble, auth, data_file, notifications, policy, rest};
 
 /// Why a server did not start. Each is one line that names what to change.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,14 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error("cannot serve TLS (option {option}): {reason}")]
     Tls {
+        /// The option at fault.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Callers cannot be authenticated as configured.
+    #[error("cannot authenticate callers (option {option}): {reason}")]
+    Authentication {
         /// The option at fault.
         option: &'static str,
         /// What is wrong with it.
@@ -147,8 +156,10 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
         }
         _ => None,
     };
-    for listening in [Some(&api), websocket.as_ref()].into_iter().flatten() {
-        warn_of_strangers(listening.address);
+    if config.general.auth_strategy == AuthStrategy::None {
+        for listening in [Some(&api), websocket.as_ref()].into_iter().flatten() {
+            warn_of_strangers(listening.address);
+        }
     }
     let disciplined = Arc::new(DisciplinedClock::from_system());
     let clock: Arc<dyn Clock> = Arc::clone(&disciplined) as _;
@@ -163,7 +174,8 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
     engine.watch().await;
     let stopping = CancellationToken::new();
 
-    let settings = assemble::rest(&config, &policy);
+    let authentication = auth::open(&config, engine.clock())?;
+    let settings = assemble::rest(&config, &policy, authentication);
     let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
     let notifier = notifications::start(&engine, &config, sockets.owner(), sockets.channel())?;
     let confirmations = notifications::confirmations(&notifier, &config);

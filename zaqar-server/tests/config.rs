@@ -93,7 +93,14 @@ fn options_that_contradict_each_other_are_refused() {
         "[transport]\ndefault_message_ttl = 700\nmax_message_ttl = 600",
         &["transport.default_message_ttl", "transport.max_message_ttl", "600"],
     );
-    refused("auth_strategy = 'keystone'", &["auth_strategy", "cannot validate"]);
+    refused("auth_strategy = 'keystone'", &["auth_url", "username", "password"]);
+    let complete = "auth_strategy = 'keystone'\n[keystone_authtoken]\nusername = 'u'\n\
+                    password = 'hidden'\n";
+    for url in ["keystone", "ftp://keystone/", "http://", "http://u:hidden@keystone/"] {
+        let text = format!("{complete}auth_url = '{url}'\n");
+        refused(&text, &["keystone_authtoken.auth_url", "must be a URL"]);
+    }
+    toml(&format!("{complete}auth_url = 'http://keystone:5000'\n")).unwrap();
 }
 
 #[test]

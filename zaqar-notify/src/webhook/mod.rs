@@ -1,4 +1,4 @@
-//! Subscribers that are told by HTTP: `http://…` and `https://…`.
+//! Subscribers that are told by HTTP: `http://…` and `https://…`, and the same with a token.
 
 mod address;
 mod client;
@@ -9,6 +9,7 @@ mod resolve;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sign;
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,12 @@ use zaqar_core::{Clock, Subscription};
 pub use self::address::{AddressError, AddressRules, InvalidNetwork, Network, Ports};
 pub use self::client::ClientError;
 pub use self::sign::{InvalidSecret, WebhookSigner};
+pub use self::trust::{TrustError, TrustRules, TrustTokens, trusted_address};
 pub use crate::limits::HostLimits;
 
 use self::client::{Answer, Client};
 use self::resolve::System;
+use self::trust::Trusts;
 use crate::authorities::Authorities;
 use crate::channel::{Channel, Notification, Verdict};
 use crate::confirmation::Confirmation;
@@ -36,6 +39,7 @@ use crate::limits::{Hosts, Refusal};
 /// The option that holds what is sent instead of the message, and what stands for the message in it.
 const POST_DATA: &str = "post_data";
 const PLACEHOLDER: &str = "\"$zaqar_message$\"";
+const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// What an operator may set about webhooks.
 #[derive(Debug, Clone)]
@@ -77,6 +81,8 @@ pub struct Webhook {
     hosts: Arc<Hosts>,
     addresses: Arc<AddressRules>,
     signer: WebhookSigner,
+    /// There if some subscribers get tokens.
+    trusts: Option<Trusts>,
     clock: Arc<dyn Clock>,
 }
 
@@ -92,8 +98,17 @@ impl Webhook {
             hosts: Hosts::new(config.hosts),
             addresses,
             signer: config.signer,
+            trusts: None,
             clock,
         })
+    }
+
+    /// Lets subscribers whose address begins with `trust+` have a token with each message, where
+    /// these rules allow it. Without this nothing is delivered to them.
+    #[must_use]
+    pub fn trusts(mut self, rules: TrustRules, tokens: Arc<dyn TrustTokens>) -> Self {
+        self.trusts = Some(Trusts { rules, tokens });
+        self
     }
 
     async fn send(
@@ -102,11 +117,11 @@ impl Webhook {
         id: &str,
         attempt: u32,
         body: String,
+        token: Option<HeaderValue>,
     ) -> Verdict {
-        // An operator may open it, but not within the life of this process.
-        let url = match self.addresses.target(&subscription.subscriber) {
+        let url = match self.url(subscription) {
             Ok(url) => url,
-            Err(error) => return Verdict::hopeless(error.to_string()),
+            Err(verdict) => return verdict,
         };
         let turn = match self.hosts.turn(&host(&url)).await {
             Ok(turn) => turn,
@@ -119,10 +134,32 @@ impl Webhook {
                 return Verdict::Failed { reason: reason.into(), retry_after, permanent: false };
             }
         };
-        let headers = self.headers(subscription, id, attempt, &body);
+        let mut headers = self.headers(subscription, id, attempt, &body);
+        if let Some(token) = token {
+            headers.insert(TOKEN, token);
+        }
         let answer = self.client.post(url, headers, body).await;
         turn.finish(matches!(answer, Answer::TimedOut(_)));
         answer.verdict(self.clock.now())
+    }
+
+    /// Where a subscriber is, if requests may go there.
+    fn url(&self, subscription: &Subscription) -> Result<Url, Verdict> {
+        let subscriber = subscription.subscriber.as_str();
+        let address = trusted_address(subscriber).unwrap_or(subscriber);
+        // An operator may open it, but not within the life of this process.
+        self.addresses.target(address).map_err(|error| Verdict::hopeless(error.to_string()))
+    }
+
+    /// The token that a subscriber gets, if it is one that gets any.
+    async fn token(&self, subscription: &Subscription) -> Result<Option<HeaderValue>, Verdict> {
+        if trusted_address(&subscription.subscriber).is_none() {
+            return Ok(None);
+        }
+        let Some(trusts) = &self.trusts else {
+            return Err(Verdict::hopeless("this server sends no tokens"));
+        };
+        trusts.token(&self.url(subscription)?, subscription).await.map(Some)
     }
 
     fn headers(
@@ -164,11 +201,18 @@ impl Channel for Webhook {
             Some(template) if !template.is_empty() => template.replace(PLACEHOLDER, &message),
             _ => message,
         };
-        self.send(subscription, &notification.id(), notification.attempt(), body).await
+        match self.token(subscription).await {
+            Ok(token) => {
+                let (id, attempt) = (notification.id(), notification.attempt());
+                self.send(subscription, &id, attempt, body, token).await
+            }
+            Err(verdict) => verdict,
+        }
     }
 
     async fn confirm(&self, confirmation: &Confirmation) -> Verdict {
         let body = json::confirmation(confirmation);
-        self.send(&confirmation.subscription, &confirmation.id(), 1, body).await
+        // Whoever has not confirmed gets no token.
+        self.send(&confirmation.subscription, &confirmation.id(), 1, body, None).await
     }
 }

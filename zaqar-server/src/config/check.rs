@@ -1,7 +1,7 @@
 //! Options that do not go together.
 
 use super::layers::Problem;
-use super::options::{AuthStrategy, Config};
+use super::options::Config;
 
 /// Every contradiction in a configuration whose options are each right by themselves.
 pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
@@ -47,12 +47,8 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
             ));
         }
     }
-    if config.general.auth_strategy == AuthStrategy::Keystone {
-        problems.push(problem(
-            "auth_strategy",
-            "this version cannot validate tokens, and does not serve unchecked what shall be checked"
-                .to_owned(),
-        ));
+    for (key, reason) in crate::auth::contradictions(config) {
+        problems.push(problem(key, reason));
     }
     if config.listen.bind.is_empty() {
         problems.push(problem("drivers.transport.wsgi.bind", "must not be empty".to_owned()));

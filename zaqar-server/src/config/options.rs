@@ -66,9 +66,9 @@ option_table! {
     General general "" {
         /// Whether `/v2/health` is served, to callers with the role `admin`.
         admin_mode: bool = false;
-        /// How callers are authenticated. Empty: not at all, project and roles are believed as
-        /// sent, so the address must not be reachable for strangers. This version has no other
-        /// strategy: it refuses to start with `keystone`, rather than serve without checking.
+        /// How callers are authenticated (docs/authentication.md). Empty: not at all, project and
+        /// roles are believed as sent, so the address must not be reachable for strangers.
+        /// `keystone`: by tokens that Keystone validates, see `[keystone_authtoken]`.
         auth_strategy: AuthStrategy = AuthStrategy::None;
         /// Whether to start on a store that is set up to lose messages, with a warning instead of
         /// a refusal.
@@ -132,6 +132,39 @@ option_table! {
         /// How long, in seconds, a browser that came over TLS is to use nothing else with this host
         /// name, on whatever port (`Strict-Transport-Security`); 0: it is not told.
         hsts_max_age: u32 = 86_400_u32, 0 to 315360000;
+    }
+
+    /// Keystone, with `auth_strategy = "keystone"` (docs/authentication.md).
+    KeystoneAuth keystone "keystone_authtoken" {
+        /// Where Keystone's API is: `https://keystone.example.org:5000`; `/v3` may follow.
+        auth_url: String = "";
+        /// Where callers without a valid token are told to get one. Empty: `auth_url`.
+        www_authenticate_uri: String = "";
+        /// The service's own user, which must be allowed to validate tokens.
+        username: String = "";
+        /// Its password.
+        password: Secret = "";
+        /// The name of its domain.
+        user_domain_name: String = "Default";
+        /// The project in which it logs in.
+        project_name: String = "service";
+        /// The name of the project's domain.
+        project_domain_name: String = "Default";
+        /// A file of certificates (PEM) of authorities that certify Keystone, besides the system's.
+        /// Empty: the system's alone.
+        cafile: String = "";
+        /// How long, in seconds, Keystone is not asked again about a valid token, and so how long a
+        /// revoked one may still be taken; 0: it is asked each time.
+        token_cache_time: u64 = 300_u64, 0 to 86400;
+        /// Most tokens that are remembered.
+        cached_tokens_max: u32 = 50_000_u32, 1 to 10000000;
+        /// How long connecting to Keystone may take, in milliseconds.
+        connect_timeout_ms: u64 = 3_000_u64, 10 to 60000;
+        /// How long finding out about a token may take in all, in milliseconds; then the caller is
+        /// answered 503.
+        request_timeout_ms: u64 = 10_000_u64, 10 to 600000;
+        /// Most requests to Keystone at a time; others wait for their turn.
+        requests_max: u32 = 32_u32, 1 to 1000;
     }
 
     /// Where queues and their metadata are kept.

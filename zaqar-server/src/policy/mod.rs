@@ -1,6 +1,8 @@
 //! Who may do what: the rules in force, from the configuration, and what is told of them on the
 //! command line. What a rule is, and whether it holds, is `zaqar-auth`'s.
 
+pub(crate) mod command;
+
 use std::path::Path;
 use std::sync::Arc;
 

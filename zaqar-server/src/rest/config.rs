@@ -5,6 +5,7 @@ use std::sync::Arc;
 use zaqar_auth::policy::Policy;
 
 use super::cors::CorsConfig;
+use crate::auth::Authentication;
 use crate::signed_url::UrlSigner;
 
 /// Settings of the REST transport.
@@ -19,6 +20,8 @@ pub struct RestConfig {
     pub message_delete_with_claim_id: bool,
     /// What signs URLs, and recognises those that it signed.
     pub url_signer: UrlSigner,
+    /// How callers are known.
+    pub authentication: Authentication,
     /// Who may do what.
     pub policy: Arc<Policy>,
     /// Which web pages of other origins may use the service from a browser.

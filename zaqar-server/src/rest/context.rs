@@ -1,7 +1,7 @@
 //! Who asks: built here, in one place, from the request's headers.
 //!
-//! Without authentication the identity headers are believed as they are. An authentication layer
-//! in front replaces them with what a token says, and nothing below needs to know.
+//! Without authentication the identity headers are believed as they are. With it they have been
+//! removed before ([`crate::auth::headers`]), and a token says who asks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -59,6 +59,15 @@ impl RequestContext {
         let client = client(headers, rule)?;
         let identity = Identity::of_project(project(headers, &[PROJECT_ID], kind)?);
         Ok(Self { client, identity: Arc::new(identity) })
+    }
+
+    /// The same for a request of which a token says who asks.
+    pub(crate) fn known(
+        headers: &HeaderMap,
+        rule: ClientIdRule,
+        identity: Arc<Identity>,
+    ) -> Result<Self, Failure> {
+        Ok(Self { client: client(headers, rule)?, identity })
     }
 
     pub(crate) fn project(&self) -> &ProjectId {

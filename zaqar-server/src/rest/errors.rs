@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ALLOW, LOCATION, VARY};
+use http::header::{ALLOW, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use zaqar_core::{Effect, Error, ErrorClass, QueueKey};
 use zaqar_engine::EngineError;
@@ -11,6 +11,10 @@ use zaqar_engine::EngineError;
 use super::answers::respond;
 use super::json::write::push_string;
 use super::names::by_kind;
+use crate::auth::Unknown;
+
+/// How long whoever could not be authenticated is asked to wait, in seconds.
+const IDENTITY_RETRY_AFTER: &str = "5";
 
 type Text = Cow<'static, str>;
 
@@ -26,6 +30,8 @@ struct Parts {
     /// Further members of the body, JSON text beginning with a comma.
     more: &'static str,
     header: Option<(HeaderName, String)>,
+    /// The whole body, where clients know it in a form of its own.
+    document: Option<&'static str>,
     cause: Option<EngineError>,
 }
 
@@ -40,8 +46,15 @@ impl Failure {
     }
 
     fn from_parts(status: StatusCode, title: Text, description: Option<Text>) -> Self {
-        let parts = Parts { status, title, description, more: "", header: None, cause: None };
-        Self(Box::new(parts))
+        Self(Box::new(Parts {
+            status,
+            title,
+            description,
+            more: "",
+            header: None,
+            document: None,
+            cause: None,
+        }))
     }
 
     /// 400: the request asks for something that it may not ask for.
@@ -83,6 +96,32 @@ impl Failure {
     /// 400: a member is not an integer.
     pub(crate) fn not_integer(field: &str) -> Self {
         Self::body(format!("The value of the \"{field}\" field must be a int."))
+    }
+
+    /// 401, 400 or 503: it is not known who asks. Clients of OpenStack know the bodies by the layer
+    /// that is in front of most of its services.
+    pub(crate) fn unknown(reason: Unknown) -> Self {
+        let (status, header, document) = match reason {
+            Unknown::NoToken(challenge) => (
+                StatusCode::UNAUTHORIZED,
+                (WWW_AUTHENTICATE, challenge),
+                r#"{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}"#,
+            ),
+            Unknown::NobodyKnows => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                (RETRY_AFTER, IDENTITY_RETRY_AFTER.to_owned()),
+                r#"{"message": "The identity service cannot be asked at the moment. Please try again in a few seconds.", "code": "503 Service Unavailable", "title": "Service Unavailable"}"#,
+            ),
+            Unknown::NoProject => {
+                let description = "The token is scoped to no project. Ask the identity service for \
+                                   one that is scoped to a project.";
+                return Self::new(StatusCode::BAD_REQUEST, "Project-Id Missing", description);
+            }
+        };
+        let mut failure = Self::from_parts(status, status.as_str().to_owned().into(), None);
+        failure.0.header = Some(header);
+        failure.0.document = Some(document);
+        failure
     }
 
     /// 403: the caller's roles do not allow this.
@@ -193,6 +232,22 @@ impl Failure {
 
     /// The response.
     pub(crate) fn into_response(self) -> Response<axum::body::Body> {
+        let body = match self.0.document {
+            Some(document) => Bytes::from_static(document.as_bytes()),
+            None => self.body_text().into(),
+        };
+        let mut headers: Vec<(HeaderName, HeaderValue)> =
+            vec![(VARY, HeaderValue::from_static("Accept"))];
+        if let Some((name, value)) = self.0.header
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
+            headers.push((name, value));
+        }
+        let json = HeaderValue::from_static("application/json");
+        respond(self.0.status, json, headers, body)
+    }
+
+    fn body_text(&self) -> String {
         let mut body = String::with_capacity(256);
         body.push_str("{\"title\": ");
         push_string(&mut body, &self.0.title);
@@ -202,15 +257,7 @@ impl Failure {
         }
         body.push_str(self.0.more);
         body.push('}');
-        let mut headers: Vec<(HeaderName, HeaderValue)> =
-            vec![(VARY, HeaderValue::from_static("Accept"))];
-        if let Some((name, value)) = self.0.header
-            && let Ok(value) = HeaderValue::try_from(value)
-        {
-            headers.push((name, value));
-        }
-        let json = HeaderValue::from_static("application/json");
-        respond(self.0.status, json, headers, Bytes::from(body))
+        body
     }
 }
 

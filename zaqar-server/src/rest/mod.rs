@@ -19,6 +19,7 @@ pub(crate) mod message_post;
 pub(crate) mod messages;
 mod messages_delete;
 pub(crate) mod names;
+pub mod openapi;
 mod paging;
 mod payload;
 mod ping;
@@ -28,7 +29,7 @@ mod queues;
 pub(crate) mod represent;
 mod request_id;
 mod route_table;
-mod routes;
+pub(crate) mod routes;
 mod share;
 mod signed;
 mod subscription_confirm;
@@ -48,8 +49,7 @@ use http::header::ALLOW;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use zaqar_auth::policy::Target;
-use zaqar_core::{Effect, QueueKey, QueueKind};
+use zaqar_core::{Effect, QueueKey};
 use zaqar_engine::Engine;
 
 pub use config::{ClientIdRule, RestConfig};
@@ -58,6 +58,7 @@ pub use cors::CorsConfig;
 pub use request_id::REQUEST_ID;
 pub(crate) use request_id::RequestId;
 
+use crate::auth::{self, Shown, Standing};
 use answers::{Answer, Outcome};
 use context::RequestContext;
 use errors::Failure;
@@ -72,6 +73,7 @@ pub(crate) struct App {
     /// There if subscribers have to confirm.
     confirmations: Option<Arc<dyn Confirmations>>,
     home: Bytes,
+    description: Bytes,
 }
 
 /// The REST service over an engine.
@@ -84,7 +86,8 @@ pub fn router(
     confirmations: Option<Arc<dyn Confirmations>>,
 ) -> Router {
     let home = home::document(config.admin_mode);
-    let app = Arc::new(App { engine, config, confirmations, home });
+    let description = openapi::text(&engine.config().limits, config.admin_mode);
+    let app = Arc::new(App { engine, config, confirmations, home, description });
     // `routes` decides what is served. The router knows the paths too, so that layers around it
     // find the route's template with the request.
     let templates = routes::paths(app.config.admin_mode);
@@ -101,13 +104,14 @@ pub fn endpoints(admin_mode: bool) -> impl Iterator<Item = (&'static Method, &'s
 /// Answers a request, whatever happens.
 async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let id = RequestId::fresh();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let shown = auth::headers::take(&app.config.authentication, &mut parts.headers);
     let mut payload = Payload::new(body, &parts.headers);
     let path: Cow<'_, [u8]> = percent_decode_str(parts.uri.path()).into();
     let matched = routes::find(&path, app.config.admin_mode);
     let route = matched.as_ref().map(|matched| matched.route.path);
 
-    let handled = handle(&app, &parts, &path, matched, &mut payload);
+    let handled = handle(&app, &parts, &path, matched, shown, &mut payload);
     let handled = match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_panic) => Err(died(&parts.method)),
@@ -132,18 +136,25 @@ async fn handle(
     parts: &Parts,
     path: &[u8],
     matched: Option<Matched<'_>>,
+    shown: Shown,
     payload: &mut Payload,
 ) -> Outcome {
+    // Whoever is not known does not even learn which paths there are.
+    let standing = match &matched {
+        Some(matched) if matched.route.is_open() => None,
+        _ => Some(shown.standing().await.map_err(Failure::unknown)?),
+    };
     let matched = matched.ok_or_else(Failure::no_route)?;
     let Matched { route, name, id } = matched;
-    let signed = signed::check(&app.config.url_signer, app.engine.clock().now(), parts, path)?;
+    signed::check(&app.config.url_signer, app.engine.clock().now(), parts, path)?;
     context::refuse_form(&parts.headers)?;
     context::check_accept(&parts.headers)?;
     let (headers, rule, kind) = (&parts.headers, app.config.client_id, matched.kind());
-    let caller = match (route.is_open(), signed) {
-        (true, _) => None,
-        (false, true) => Some(RequestContext::of_signed(headers, rule, kind)?),
-        (false, false) => Some(RequestContext::from_headers(headers, rule, kind)?),
+    let caller = match standing {
+        None => None,
+        Some(Standing::Signed) => Some(RequestContext::of_signed(headers, rule, kind)?),
+        Some(Standing::Believed) => Some(RequestContext::from_headers(headers, rule, kind)?),
+        Some(Standing::Known(identity)) => Some(RequestContext::known(headers, rule, identity)?),
     };
     let key: Option<QueueKey> = match (&caller, name) {
         (Some(caller), Some((kind, name))) => Some(names::queue_key(caller.project(), kind, name)?),
@@ -186,15 +197,8 @@ fn is_allowed(
     key: Option<&QueueKey>,
 ) -> bool {
     let Guard::Rule(rule) = endpoint.guard else { return true };
-    // Operators' routes are about the whole service, which is no project's.
-    let project = (!route.admin).then(|| key.map_or(context.project(), |key| &key.project));
-    let mut target = project.map_or_else(Target::default, Target::of_project);
-    if let Some(key) = key {
-        target = match key.kind {
-            QueueKind::Queue => target.queue(key.name.as_str()),
-            QueueKind::Topic => target.topic(key.name.as_str()),
-        };
-    }
+    let name = key.map(|key| (key.kind, key.name.as_str()));
+    let target = route.target(context.project(), name);
     app.config.policy.allows(rule, &context.identity, &target)
 }
 

@@ -5,8 +5,8 @@ use zaqar_auth::policy::Rule;
 
 use super::routes::{Endpoint, Guard, Handler, Route, Segment};
 use super::{
-    claims, health, home, message_post, messages, messages_delete, ping, queue_patch, queues,
-    share, subscription_confirm, subscriptions,
+    claims, health, home, message_post, messages, messages_delete, openapi, ping, queue_patch,
+    queues, share, subscription_confirm, subscriptions,
 };
 
 use Segment::{Id, Is, Queue, Topic};
@@ -162,6 +162,11 @@ pub(crate) static ROUTES: &[Route] = &[
     ),
     route!("/", &[Is("")], &[unguarded(Method::GET, Handler::Open(home::versions))]),
     route!("/v2/", &[Is("v2"), Is("")], &[unguarded(Method::GET, project!(home::home))]),
+    route!(
+        "/v2/openapi.json",
+        &[Is("v2"), Is("openapi.json")],
+        &[guarded(Method::GET, Rule::OpenapiGet, project!(openapi::get))],
+    ),
     route!(
         "/v2/ping",
         &[Is("v2"), Is("ping")],

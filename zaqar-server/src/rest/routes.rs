@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
-use zaqar_auth::policy::Rule;
+use zaqar_auth::policy::{Rule, Target};
 use zaqar_core::{ClientId, ProjectId, QueueKey, QueueKind};
 use zaqar_engine::{Engine, Limits};
 
@@ -51,6 +51,10 @@ impl Call<'_> {
 
     pub(crate) fn query(&self) -> Query<'_> {
         Query::parse(self.query)
+    }
+
+    pub(crate) fn description(&self) -> Bytes {
+        self.app.description.clone()
     }
 
     pub(crate) fn home_document(&self) -> Bytes {
@@ -130,6 +134,21 @@ impl Route {
         self.endpoints.iter().find(|endpoint| endpoint.method == method)
     }
 
+    /// What a request is about that acts for a project, as policies see it.
+    pub(crate) fn target<'t>(
+        &self,
+        project: &'t ProjectId,
+        name: Option<(QueueKind, &'t str)>,
+    ) -> Target<'t> {
+        // Operators' routes are about the whole service, which is no project's.
+        let target = if self.admin { Target::default() } else { Target::of_project(project) };
+        match name {
+            Some((QueueKind::Queue, name)) => target.queue(name),
+            Some((QueueKind::Topic, name)) => target.topic(name),
+            None => target,
+        }
+    }
+
     /// Whether callers need not say who they are.
     pub(crate) fn is_open(&self) -> bool {
         self.endpoints.iter().any(|endpoint| matches!(endpoint.handler, Handler::Open(_)))
@@ -173,6 +192,17 @@ pub(crate) fn endpoints(admin_mode: bool) -> impl Iterator<Item = (&'static Meth
     served(admin_mode).flat_map(|route| {
         route.endpoints.iter().map(move |endpoint| (&endpoint.method, route.path))
     })
+}
+
+/// Method, path and guard of every endpoint.
+pub(crate) fn guards(
+    admin_mode: bool,
+) -> impl Iterator<Item = (&'static Method, &'static str, Guard)> {
+    let one = |route: &'static Route| {
+        let endpoints = route.endpoints.iter();
+        endpoints.map(|endpoint| (&endpoint.method, route.path, endpoint.guard))
+    };
+    served(admin_mode).flat_map(one)
 }
 
 fn served(admin_mode: bool) -> impl Iterator<Item = &'static Route> {

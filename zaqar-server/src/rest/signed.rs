@@ -9,25 +9,28 @@ use zaqar_core::Timestamp;
 
 use super::context::PROJECT_ID;
 use super::errors::Failure;
+use crate::auth::headers::SIGNATURE;
 use crate::signed_url::{Expiry, Grant, UrlSigner};
 
-const SIGNATURE: HeaderName = HeaderName::from_static("url-signature");
 const EXPIRES: HeaderName = HeaderName::from_static("url-expires");
 const METHODS: HeaderName = HeaderName::from_static("url-methods");
 const PATHS: HeaderName = HeaderName::from_static("url-paths");
 
-/// Whether the request is signed. `path` is the one that its route was found by.
+/// Refuses a signed request whose signature is not right for it. `path` is the one that its route
+/// was found by.
 pub(crate) fn check(
     signer: &UrlSigner,
     now: Timestamp,
     parts: &Parts,
     path: &[u8],
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     if !parts.headers.contains_key(SIGNATURE) {
-        return Ok(false);
+        return Ok(());
     }
-    let holds = verify(signer, now, parts, path);
-    holds.filter(|holds| *holds).ok_or_else(Failure::no_route)
+    match verify(signer, now, parts, path) {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(Failure::no_route()),
+    }
 }
 
 /// Whether the signature is right, and for this request; `None` if its headers are not in order.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use zaqar_auth::policy::Policy;
 
+use crate::auth::Authentication;
 use crate::rest::ClientIdRule;
 use crate::signed_url::UrlSigner;
 
@@ -21,6 +22,8 @@ pub struct WebSocketConfig {
     pub message_delete_with_claim_id: bool,
     /// What recognises the signatures of signed requests.
     pub url_signer: UrlSigner,
+    /// How callers are known.
+    pub authentication: Authentication,
     /// Who may do what.
     pub policy: Arc<Policy>,
     /// Web pages of which origins may connect; `*`: of every one.
@@ -48,6 +51,7 @@ impl Default for WebSocketConfig {
             client_id: ClientIdRule::default(),
             message_delete_with_claim_id: false,
             url_signer: UrlSigner::default(),
+            authentication: Authentication::default(),
             policy: Arc::default(),
             allowed_origin: Vec::new(),
             is_secured: false,

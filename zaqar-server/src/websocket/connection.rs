@@ -20,8 +20,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use super::codec::{Encoding, Incoming};
 use super::mailbox::Push;
+use super::proof::Proof;
 use super::session::Session;
-use super::{Shared, metrics, request};
+use super::{Shared, metrics, proof, request};
 
 /// Connections are many and mostly silent, so each has a small buffer to read into.
 const READ_BUFFER_BYTES: usize = 4_096;
@@ -41,6 +42,8 @@ enum End {
     TooBig,
     /// A subscription ended while the store was away, which only a new connection mends.
     Lapsed,
+    /// What the client has shown of itself does not hold any more.
+    Unproven,
     /// The client broke the protocol.
     Protocol,
     /// The client sent a text that is none.
@@ -64,6 +67,7 @@ impl End {
             Self::Silent => (CloseCode::Policy, "No sign of life for too long."),
             Self::TooBig => (CloseCode::Size, "The message is too large."),
             Self::Lapsed => (CloseCode::Error, "A subscription has ended: subscribe anew."),
+            Self::Unproven => (CloseCode::from(4003), "Authentication expired."),
             Self::Protocol => (CloseCode::Protocol, "The protocol was broken."),
             Self::NotText => (CloseCode::Invalid, "The text is not UTF-8."),
         };
@@ -146,6 +150,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
         let mut ping_at = Instant::now() + config.ping_period;
         loop {
             let silent_at = self.asked_at.map(|asked_at| asked_at + patience);
+            let proof = self.session.shown().proof();
+            let left = proof.as_ref().map(|proof| proof.left(self.shared.engine.clock().now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(End::Unproven);
+            }
+            let over_at = left.and_then(|left| Instant::now().checked_add(left));
             tokio::select! {
                 // What has come in counts before time that is up: a process that stood still must
                 // not take its clients for dead.
@@ -159,8 +169,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
                 }
                 Some(push) = self.pushes.recv() => self.push(push).await?,
                 () = self.session.holdings().lapsed() => return Err(End::Lapsed),
+                () = disproved(proof.as_deref()) => return Err(End::Unproven),
+                // The clock says whether it is over.
+                () = until(over_at) => {}
                 () = until(silent_at) => return Err(End::Silent),
                 () = tokio::time::sleep_until(ping_at) => {
+                    proof::look_again(self.shared, self.session);
                     self.send(Message::Ping(Bytes::new())).await?;
                     let now = Instant::now();
                     self.asked_at.get_or_insert(now);
@@ -225,6 +239,14 @@ async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a proof does not hold any more, for ever if there is none.
+async fn disproved(proof: Option<&Proof>) {
+    match proof {
+        Some(proof) => proof.over().await,
         None => std::future::pending().await,
     }
 }

@@ -2,7 +2,8 @@
 //! request after another on a connection that stays open, and notifications pushed to it.
 //!
 //! `handshake` lets a connection in; `connection` reads, answers and pushes until it ends; `codec`
-//! turns JSON and MessagePack into checked JSON text; `request` and `actions` answer one request.
+//! turns JSON and MessagePack into checked JSON text; `request` and `actions` answer one request,
+//! if `proof` knows who asks.
 //! `sockets` is the way of a notification to a connection, through its `mailbox`; `renewal` keeps
 //! the subscriptions of a connection alive, `session` ends them with it.
 
@@ -16,6 +17,7 @@ mod handshake;
 mod mailbox;
 mod metrics;
 mod msgpack;
+mod proof;
 mod refusal;
 mod renewal;
 mod request;
@@ -54,6 +56,11 @@ pub fn actions() -> impl Iterator<Item = &'static str> {
 
 /// How long what was made on connections that are cut may still take to end.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
+
+/// Every action with the rule that guards it.
+pub(crate) fn guards() -> impl Iterator<Item = (&'static str, zaqar_auth::policy::Rule)> {
+    actions::guards()
+}
 
 /// The WebSocket service over an engine. Cloning shares it.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio_tungstenite::tungstenite::Message;
@@ -12,11 +13,11 @@ use zaqar_core::Effect;
 use super::Shared;
 use super::actions::{self, AUTHENTICATE, Action, Call, Outcome};
 use super::codec::{Encoding, Incoming, Undecodable};
-use super::envelope::{Envelope, Headers, Reply};
+use super::envelope::{Envelope, Headers};
 use super::fields::Fields;
 use super::refusal::Refusal;
 use super::session::Session;
-use super::{metrics, signed};
+use super::{metrics, proof, signed};
 use crate::rest::context;
 use crate::rest::errors::Failure;
 
@@ -34,7 +35,10 @@ pub(super) async fn answer(shared: &Shared, session: &Session, incoming: &Incomi
     let envelope = Envelope::read(&text);
     let name = envelope.action();
     let (label, outcome, echo) = match name.as_deref() {
-        Some(AUTHENTICATE) => (AUTHENTICATE, authenticate(&envelope), envelope.without_headers()),
+        Some(AUTHENTICATE) => {
+            let outcome = proof::authenticate(shared, session, &envelope).await;
+            (AUTHENTICATE, outcome, envelope.without_headers())
+        }
         name => match name.and_then(actions::find) {
             Some(action) => {
                 let outcome = act(shared, session, action, &envelope, encoding).await;
@@ -66,17 +70,6 @@ fn unknown(envelope: &Envelope<'_>) -> Refusal {
     Refusal::early(400, format!("{name} is not a valid action"))
 }
 
-/// Nobody is authenticated in this version, so whoever has a project and a token is welcome.
-fn authenticate(envelope: &Envelope<'_>) -> Outcome {
-    let headers = envelope.headers.and_then(Headers::read).ok_or_else(Refusal::schema)?;
-    let is_there = |name| headers.text(name).is_some();
-    if is_there("X-Project-ID") && is_there("X-Auth-Token") {
-        Ok(Reply::json(200, "{\"message\": \"Authentified.\"}"))
-    } else {
-        Err(Refusal::schema())
-    }
-}
-
 async fn act(
     shared: &Shared,
     session: &Session,
@@ -91,10 +84,11 @@ async fn act(
     let queue = fields.text("queue_name").unwrap_or_default();
     let now = shared.engine.clock().now();
     let signed = signed::check(&shared.config.url_signer, now, headers, action.name, &queue)?;
-    let mut identity = Identity::of_project(context::project_id(&project).map_err(Refusal::from)?);
-    if !signed {
-        context::claim(&mut identity, |name| headers.text_in_any_case(name.as_str()));
-    }
+    let identity = if signed {
+        Arc::new(Identity::of_project(context::project_id(&project).map_err(Refusal::from)?))
+    } else {
+        proof::identify(shared, session, headers, &project).await?
+    };
     let target = Target::of_project(&identity.project).queue(&queue);
     if !shared.config.policy.allows(action.rule, &identity, &target) {
         return Err(Failure::denied().into());

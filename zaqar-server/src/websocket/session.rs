@@ -11,6 +11,7 @@ use zaqar_core::{QueueKey, SubscriptionId};
 use zaqar_engine::{Engine, EngineResult};
 
 use super::mailbox::{Mailbox, Push};
+use super::proof::Shown;
 use super::renewal::Held;
 
 /// How many queues one connection may subscribe to.
@@ -27,6 +28,7 @@ pub(super) struct Session {
     subscriber: String,
     mailbox: Arc<Mailbox>,
     holdings: Arc<Holdings>,
+    shown: Shown,
 }
 
 impl Session {
@@ -39,6 +41,7 @@ impl Session {
             subscriber: format!("http://{authority}/{id}"),
             mailbox: Arc::new(mailbox),
             holdings: Arc::default(),
+            shown: Shown::default(),
         };
         (session, pushes)
     }
@@ -58,6 +61,11 @@ impl Session {
 
     pub(super) fn holdings(&self) -> &Arc<Holdings> {
         &self.holdings
+    }
+
+    /// What the connection has shown of its caller.
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// Ends every subscription that was made on the connection.

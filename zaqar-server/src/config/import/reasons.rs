@@ -2,7 +2,6 @@
 
 /// Sections, or parts of their names, no option of which is carried over.
 const SECTIONS: &[(&str, &str)] = &[
-    ("keystone_authtoken", "tokens are not validated in this version"),
     ("trustee", "there are no trusts in this version"),
     ("oslo_reports", "there is no such report"),
     ("oslo_middleware", "there is no such middleware"),
@@ -35,12 +34,20 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("drivers:transport:websocket", "notification-bind", RELAY),
     ("drivers:transport:websocket", "notification_port", RELAY),
     ("drivers:transport:websocket", "notification-port", RELAY),
+    ("keystone_authtoken", "password", SECRET),
+    ("keystone_authtoken", "auth_type", "the service user logs in by password"),
+    ("keystone_authtoken", "insecure", "certificates are checked; see keystone_authtoken.cafile"),
+    ("keystone_authtoken", "memcached_servers", "no cache server is needed"),
+    ("keystone_authtoken", "user_domain_id", DOMAIN),
+    ("keystone_authtoken", "project_domain_id", DOMAIN),
     ("drivers", "message_store", "the scheme of drivers.message_store.uri says it"),
     ("drivers", "storage", "the scheme of drivers.message_store.uri says it"),
     ("drivers", "management_store", "the scheme of drivers.management_store.uri says it"),
 ];
 
 const SCOPE: &str = "tokens are for projects; a rule may ask for system_scope";
+const SECRET: &str = "is secret, so it is not written down here; set it again";
+const DOMAIN: &str = "a domain is told by its name here; see user_domain_name, project_domain_name";
 const MAIL: &str = "is a section of its own here, with topic, body and sender";
 const RELAY: &str = "notifications reach WebSocket connections without a listener";
 const STORE: &str = "this store's driver is not part of this version; \
@@ -66,6 +73,9 @@ pub(super) fn left_out(section: &str, name: &str, value: &str) -> Option<&'stati
     if section == "DEFAULT" && is_logging(name, value) {
         return Some(LOGGING);
     }
+    if is_password_login(section, name, value) {
+        return None;
+    }
     let by_section = SECTIONS.iter().find(|(known, _)| *known == section).map(|(_, why)| *why);
     by_section.or_else(|| {
         let known = OPTIONS.iter().find(|(s, n, _)| *s == section && *n == name);
@@ -76,6 +86,7 @@ pub(super) fn left_out(section: &str, name: &str, value: &str) -> Option<&'stati
 /// Whether the option says what is so here without being said.
 pub(super) fn holds_anyway(section: &str, name: &str, value: &str) -> bool {
     (section == "drivers" && name == "transport" && value == "wsgi")
+        || is_password_login(section, name, value)
         || (section == "storage" && name.ends_with("_pipeline") && value.is_empty())
         || (section == "DEFAULT" && matches!(name, "debug" | "use_json") && is_off(value))
         || (OPTIONS.iter().any(|(s, n, _)| *s == section && *n == name) && is_off(value))
@@ -91,10 +102,18 @@ pub(super) fn renamed(section: &str, name: &str, value: &str) -> Option<(String,
         ("drivers:transport:websocket", "external-port") => {
             Some(("drivers.transport.websocket.external_port".into(), value.to_owned()))
         }
+        ("keystone_authtoken", "auth_uri") => {
+            Some(("keystone_authtoken.www_authenticate_uri".into(), value.to_owned()))
+        }
         ("DEFAULT", "debug") if !is_off(value) => Some(("log.level".into(), "debug".into())),
         ("DEFAULT", "use_json") if !is_off(value) => Some(("log.format".into(), "json".into())),
         _ => None,
     }
+}
+
+/// Whether it says how the service user logs in, which is the one way that there is.
+fn is_password_login(section: &str, name: &str, value: &str) -> bool {
+    section == "keystone_authtoken" && name == "auth_type" && value == "password"
 }
 
 fn is_logging(name: &str, value: &str) -> bool {

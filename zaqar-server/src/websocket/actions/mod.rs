@@ -95,6 +95,12 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     std::iter::once(AUTHENTICATE).chain(ACTIONS.iter().map(|action| action.name))
 }
 
+/// Every action with the rule that guards it. Authenticating has none: it is how a caller comes to
+/// be somebody.
+pub(super) fn guards() -> impl Iterator<Item = (&'static str, Rule)> {
+    ACTIONS.iter().map(|action| (action.name, action.rule))
+}
+
 macro_rules! action {
     ($name:literal, $rule:expr, $run:path, [$($field:expr),* $(,)?]) => {
         Action {
