@@ -117,6 +117,8 @@ rules! {
     TopicsStats = "topics:stats", EVERYONE;
     /// Remove everything that is in a topic.
     TopicsPurge = "topics:purge", EVERYONE;
+    /// Get the description of the API.
+    OpenapiGet = "openapi:get", EVERYONE;
     /// Ask whether the service works.
     PingGet = "ping:get", EVERYONE;
     /// See the health of the service, which tries every operation.

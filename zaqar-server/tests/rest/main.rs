@@ -13,6 +13,8 @@ mod claims;
 #[cfg(test)]
 mod confirmations;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod cors;
 #[cfg(test)]
 mod deletions;

@@ -14,6 +14,8 @@ use zaqar_core::{Clock, ControlDriver, DataDriver, ManualClock};
 use zaqar_engine::{Engine, EngineConfig, Stores};
 use zaqar_server::rest::{self, ConfirmationRequest, Confirmations, RestConfig};
 
+use crate::contract;
+
 pub(crate) const CLIENT: &str = "3381af92-2b9e-11e3-b191-71861300734c";
 pub(crate) const OTHER_CLIENT: &str = "e58668fc26eb11e38270442b2c8ba1b2";
 pub(crate) const PROJECT: &str = "480924";
@@ -73,11 +75,14 @@ impl Service {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Reply { status: parts.status.as_u16(), headers: parts.headers, text }
+        let reply = Reply { status: parts.status.as_u16(), headers: parts.headers, text };
+        contract::check(&method, &path, &reply);
+        reply
     }
 
     /// Sends `line`, a method and a path, as a well-behaved client does.
