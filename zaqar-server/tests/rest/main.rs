@@ -31,6 +31,8 @@ mod messages;
 #[cfg(test)]
 mod patches;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod posts;
 #[cfg(test)]
 mod queue_lists;

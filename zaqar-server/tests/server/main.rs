@@ -11,6 +11,8 @@ mod dead_owner;
 mod limits;
 #[cfg(test)]
 mod notifications;
+#[cfg(test)]
+mod policies;
 mod program;
 mod shutdown;
 #[cfg(test)]

@@ -27,6 +27,8 @@ mod lifetime;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod pushes;
 #[cfg(test)]
 mod queues;
