@@ -1,4 +1,5 @@
-//! The clients that users have, against the server as it was built, on every backend.
+//! The clients that users have, against the server as it was built, on every backend; and with a
+//! real Keystone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::keystone::{self, Keystone};
 use crate::server::{PAGE_ORIGIN, Server};
 use crate::services::ForTests;
 use crate::workspace::Workspace;
@@ -20,11 +22,15 @@ const SCRIPT_LIMIT: Duration = Duration::from_secs(600);
 
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let browser = browser()?;
-    let python = python::environment(workspace)?;
+    let python = python::clients(workspace)?;
     let executables = build::executables(workspace)?;
     let program =
         executables.get("zaqar-server").context("the workspace builds no zaqar-server")?;
+    // It takes a while to start, and may do so meanwhile.
+    let keystone = Keystone::begin(workspace)?;
     drive_all(workspace, &python, program, None, browser.as_deref()).context("on SQLite")?;
+    println!("    with Keystone");
+    keystone::check(workspace, &python, program, keystone).context("with Keystone")?;
     let databases = ForTests::start(workspace)?;
     let driven = databases.uris().iter().try_for_each(|(name, uri)| {
         println!("    on {name}");
@@ -60,34 +66,47 @@ fn drive_all(
     browser: Option<&Path>,
 ) -> Result<()> {
     let server = Server::start(program, &workspace.target_dir.join("clients"), storage)?;
-    for script in SCRIPTS.into_iter().chain(browser.map(|_| BROWSER_SCRIPT)) {
-        let script = Path::new("tests/clients").join(script);
-        if let Err(error) = drive(workspace, python, &script, &server, browser) {
+    let mut settings = vec![("ZAQAR_PAGE_ORIGIN", PAGE_ORIGIN.to_owned())];
+    settings.extend(browser.map(|program| ("ZAQAR_BROWSER", program.display().to_string())));
+    let scripts = SCRIPTS.into_iter().chain(browser.map(|_| BROWSER_SCRIPT));
+    drive(workspace, python, scripts, &server, &settings)?;
+    server.stop()
+}
+
+/// Has scripts drive a server; shows what it logged if one fails.
+pub(crate) fn drive(
+    workspace: &Workspace,
+    python: &Path,
+    scripts: impl IntoIterator<Item = &'static str>,
+    server: &Server,
+    settings: &[(&str, String)],
+) -> Result<()> {
+    for name in scripts {
+        let mut script = script(workspace, python, name, settings);
+        if let Err(error) = process::run_within(script.env("ZAQAR_URL", server.url()), SCRIPT_LIMIT)
+        {
             server.show_log();
             return Err(error);
         }
     }
-    server.stop()
+    Ok(())
 }
 
-fn drive(
+/// One of the scripts, with these variables.
+pub(crate) fn script(
     workspace: &Workspace,
     python: &Path,
-    script: &Path,
-    server: &Server,
-    browser: Option<&Path>,
-) -> Result<()> {
-    process::run_within(
-        Command::new(python)
-            .envs(browser.map(|program| ("ZAQAR_BROWSER", program)))
-            .current_dir(&workspace.root)
-            // Compiled modules would litter the checkout.
-            .arg("-B")
-            .arg(script)
-            .env("ZAQAR_URL", server.url())
-            .env("ZAQAR_PAGE_ORIGIN", PAGE_ORIGIN)
-            .env("PYTHONUNBUFFERED", "1")
-            .env("PYTHONIOENCODING", "utf-8"),
-        SCRIPT_LIMIT,
-    )
+    name: &str,
+    settings: &[(&str, String)],
+) -> Command {
+    let mut command = Command::new(python);
+    command
+        .current_dir(&workspace.root)
+        // Compiled modules would litter the checkout.
+        .arg("-B")
+        .arg(Path::new("tests/clients").join(name))
+        .envs(settings.iter().map(|(name, value)| (*name, value)))
+        .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONIOENCODING", "utf-8");
+    command
 }

@@ -7,6 +7,7 @@ mod clients;
 mod conformance;
 mod features;
 mod gate;
+mod keystone;
 mod licences;
 mod process;
 mod python;

@@ -1,4 +1,4 @@
-//! The Python environment that holds the real clients.
+//! Python environments: one holds the real clients, one the real identity service.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,27 @@ use clap::Args;
 use crate::process;
 use crate::workspace::Workspace;
 
-const REQUIREMENTS: [&str; 2] = ["tests/clients/requirements.txt", "tests/clients/constraints.txt"];
+/// What an environment is and holds.
+struct Environment {
+    /// Its folder in the build directory.
+    folder: &'static str,
+    /// What is installed, and in which versions.
+    requirements: [&'static str; 2],
+    /// A module that is there if anything is.
+    module: &'static str,
+}
+
+const CLIENTS: Environment = Environment {
+    folder: "clients-venv",
+    requirements: ["tests/clients/requirements.txt", "tests/clients/constraints.txt"],
+    module: "zaqarclient",
+};
+/// Apart from the clients, whose libraries it needs in versions of its own.
+const KEYSTONE: Environment = Environment {
+    folder: "keystone-venv",
+    requirements: ["tests/keystone/requirements.txt", "tests/keystone/constraints.txt"],
+    module: "keystone",
+};
 /// In the environment: what was installed into it, written when all was.
 const STAMP: &str = "installed.txt";
 
@@ -22,22 +42,33 @@ pub(crate) struct SetupArgs {
 }
 
 pub(crate) fn setup(workspace: &Workspace, args: &SetupArgs) -> Result<()> {
-    let python = environment(workspace)?;
-    println!("clients installed for {}", python.display());
+    println!("clients installed for {}", clients(workspace)?.display());
+    println!("Keystone installed for {}", keystone(workspace)?.display());
     if args.nextest && !process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         process::run(workspace.cargo().args(["install", "cargo-nextest", "--locked"]))?;
     }
     Ok(())
 }
 
+/// The interpreter that has the clients.
+pub(crate) fn clients(workspace: &Workspace) -> Result<PathBuf> {
+    interpreter(workspace, &CLIENTS)
+}
+
+/// The interpreter that has the identity service.
+pub(crate) fn keystone(workspace: &Workspace) -> Result<PathBuf> {
+    interpreter(workspace, &KEYSTONE)
+}
+
 /// Makes the environment, if it is not there as the requirements want it; returns its interpreter.
-pub(crate) fn environment(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.target_dir.join("clients-venv");
+fn interpreter(workspace: &Workspace, environment: &Environment) -> Result<PathBuf> {
+    let folder = workspace.target_dir.join(environment.folder);
     let python = folder.join("bin/python");
-    let wanted = wanted(&workspace.root)?;
+    let wanted = wanted(&workspace.root, environment)?;
     let installed = fs::read_to_string(folder.join(STAMP)).is_ok_and(|held| held == wanted);
     // The interpreter itself is the system's, and may have gone since.
-    if installed && process::succeeds(Command::new(&python).args(["-c", "import zaqarclient"])) {
+    let import = format!("import {}", environment.module);
+    if installed && process::succeeds(Command::new(&python).args(["-c", &import])) {
         return Ok(python);
     }
     if folder.exists() {
@@ -45,19 +76,21 @@ pub(crate) fn environment(workspace: &Workspace) -> Result<PathBuf> {
     }
     ensure_venv()?;
     process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let [requirements, _] = environment.requirements;
     process::run(
         Command::new(&python)
             .current_dir(&workspace.root)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--requirement", REQUIREMENTS[0]]),
+            .args(["--requirement", requirements]),
     )?;
     fs::write(folder.join(STAMP), wanted).context("cannot mark the environment as finished")?;
     Ok(python)
 }
 
 /// What the environment is to hold.
-fn wanted(root: &Path) -> Result<String> {
-    REQUIREMENTS
+fn wanted(root: &Path, environment: &Environment) -> Result<String> {
+    environment
+        .requirements
         .iter()
         .map(|path| fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}")))
         .collect()

@@ -38,9 +38,19 @@ impl Server {
     /// Starts `program` and waits until it answers. Its log is below `folder`, and its store too,
     /// a fresh SQLite file, unless `storage` is the URI of another one.
     pub(crate) fn start(program: &Path, folder: &Path, storage: Option<&str>) -> Result<Self> {
+        Self::start_with(program, folder, storage, &[])
+    }
+
+    /// The same with further settings, as variables of its environment.
+    pub(crate) fn start_with(
+        program: &Path,
+        folder: &Path,
+        storage: Option<&str>,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
         let mut tries = 1;
         loop {
-            let mut server = Self::spawn(program, folder, storage)?;
+            let mut server = Self::spawn(program, folder, storage, settings)?;
             match server.wait_until_ready() {
                 Ok(()) => {
                     println!("    server at {} (log: {})", server.url(), server.log.display());
@@ -55,7 +65,12 @@ impl Server {
         }
     }
 
-    fn spawn(program: &Path, parent: &Path, storage: Option<&str>) -> Result<Self> {
+    fn spawn(
+        program: &Path,
+        parent: &Path,
+        storage: Option<&str>,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
         fs::create_dir_all(parent).context("cannot make the folder for the server")?;
         let log = parent.join("server.log");
         let log_file = File::create(&log).context("cannot make the server's log")?;
@@ -77,6 +92,7 @@ impl Server {
             .env("ZAQAR__DRIVERS__TRANSPORT__WEBSOCKET__ALLOWED_ORIGIN", PAGE_ORIGIN)
             .env("ZAQAR__ADMIN__PORT", "0")
             .env("ZAQAR__SIGNED_URL__SECRET_KEY", "a secret for tests")
+            .envs(settings.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().context("cannot share the server's log")?)
             .stderr(log_file)
@@ -105,6 +121,11 @@ impl Server {
     /// The process's id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has logged and printed so far.
+    pub(crate) fn output(&self) -> Result<String> {
+        fs::read_to_string(&self.log).context("cannot read the server's log")
     }
 
     /// Prints the end of its log.

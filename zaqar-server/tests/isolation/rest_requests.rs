@@ -13,8 +13,14 @@ const SHARE: &str = r#"{"paths": ["messages"], "methods": ["GET"]}"#;
 const EVERYTHING: &str = r#"{"resource_types": ["messages", "subscriptions"]}"#;
 
 /// Routes that tell everybody the same, for they are about no tenant.
-pub(crate) const OF_NOBODY: &[&str] =
-    &["GET /", "GET /v2/", "GET /v2/health", "GET /v2/ping", "HEAD /v2/ping"];
+pub(crate) const OF_NOBODY: &[&str] = &[
+    "GET /",
+    "GET /v2/",
+    "GET /v2/health",
+    "GET /v2/openapi.json",
+    "GET /v2/ping",
+    "HEAD /v2/ping",
+];
 
 /// All other routes.
 pub(crate) const ROWS: &[Row] = &[
