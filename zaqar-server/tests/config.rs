@@ -313,7 +313,7 @@ fn what_an_upstream_file_loses_is_listed_and_nothing_secret_with_it() {
         "[transport] not_an_option: no such option",
         "[storage] message_pipeline",
         "[keystone_authtoken] password",
-        "auth_strategy: carried over, but the server will not start",
+        "keystone_authtoken.auth_url: carried over, but the server will not start",
     ] {
         assert!(all.contains(option), "`{option}` is not in:\n{all}");
     }
@@ -329,6 +329,17 @@ fn an_import_never_drops_authentication_silently() {
     assert!(imported.toml.contains("auth_strategy = \"keystone\""), "{}", imported.toml);
     assert!(toml(&imported.toml).is_err());
     assert_eq!(Config::default().general.auth_strategy, AuthStrategy::None);
+}
+
+#[test]
+fn a_policy_file_is_carried_over_and_nothing_that_would_change_what_it_means() {
+    let ini = "[oslo_policy]\npolicy_file = /etc/zaqar/policy.yaml\npolicy_dirs = policy.d\n\
+               policy_default_rule = default\nenforce_scope = true\nremote_timeout = 60\n";
+    let imported = import::import(ini).unwrap();
+    assert_eq!(toml(&imported.toml).unwrap().oslo_policy.policy_file, "/etc/zaqar/policy.yaml");
+    let left: Vec<&str> = imported.left_out.iter().map(|left| left.option.as_str()).collect();
+    let names = ["enforce_scope", "policy_default_rule", "policy_dirs", "remote_timeout"];
+    assert_eq!(left, names.map(|name| format!("[oslo_policy] {name}")));
 }
 
 #[test]
