@@ -8,12 +8,15 @@ use zaqar_core::{JsonObject, QueueKey, Ttl};
 use zaqar_engine::{Engine, SubscriberCheck};
 use zaqar_notify::mail::{Mail, MailConfig, MailTemplate, MailTexts, MailTransport, SmtpSecurity};
 use zaqar_notify::webhook::{
-    AddressRules, HostLimits, Network, Ports, Webhook, WebhookConfig, WebhookSigner,
+    AddressError, AddressRules, HostLimits, Network, Ports, TrustRules, Webhook, WebhookConfig,
+    WebhookSigner, trusted_address,
 };
 use zaqar_notify::{
     Authorities, Channel, Confirmation, Notifier, NotifierConfig, PolicySource, PolicyUnreadable,
 };
 
+use crate::auth::Authentication;
+use crate::auth::trusts::TokensOnTrust;
 use crate::config::Config;
 use crate::config::options::{Notification, SmtpMode, SmtpTls};
 use crate::config::value::TextList;
@@ -30,10 +33,17 @@ pub(crate) fn start(
     config: &Config,
     owner: &str,
     sockets: Arc<dyn Channel>,
+    authentication: &Authentication,
 ) -> Result<Notifier, StartError> {
     let authorities = authorities(config)?;
-    let webhook = Webhook::new(webhooks(config, authorities.clone())?, Arc::clone(engine.clock()))
-        .map_err(|error| refused("notification", error))?;
+    let mut webhook =
+        Webhook::new(webhooks(config, authorities.clone())?, Arc::clone(engine.clock()))
+            .map_err(|error| refused("notification", error))?;
+    // Without Keystone nobody can have given a trust.
+    if let Authentication::Keystone(keystone) = authentication {
+        let tokens = Arc::new(TokensOnTrust(keystone.clone()));
+        webhook = webhook.trusts(trust_rules(&config.notification), tokens);
+    }
     let webhook: Arc<dyn Channel> = Arc::new(webhook);
     let mail = Mail::new(mails(config, authorities))
         .map_err(|error| refused("notification.smtp_host", error))?;
@@ -48,7 +58,9 @@ pub(crate) fn start(
         .policies(Arc::new(QueuePolicies(engine.clone())))
         .posted(engine.posted())
         .channel("http", Arc::clone(&webhook))
-        .channel("https", webhook)
+        .channel("https", Arc::clone(&webhook))
+        .channel("trust+http", Arc::clone(&webhook))
+        .channel("trust+https", webhook)
         .channel("mailto", Arc::new(mail))
         .local(owner, sockets)
         .start())
@@ -128,15 +140,28 @@ fn address_rules(config: &Config) -> Result<AddressRules, StartError> {
 
 /// Who refuses addresses where nothing is delivered when they are given.
 pub(crate) fn subscriber_check(config: &Config) -> Result<Arc<dyn SubscriberCheck>, StartError> {
-    Ok(Arc::new(Addresses(address_rules(config)?)))
+    let addresses = address_rules(config)?;
+    Ok(Arc::new(Subscribers { addresses, trusts: trust_rules(&config.notification) }))
+}
+
+fn trust_rules(options: &Notification) -> TrustRules {
+    TrustRules { hosts: options.trusted_hosts.0.clone(), plain_http: options.trusted_plain_http }
 }
 
 #[derive(Debug)]
-struct Addresses(AddressRules);
+struct Subscribers {
+    addresses: AddressRules,
+    trusts: TrustRules,
+}
 
-impl SubscriberCheck for Addresses {
+impl SubscriberCheck for Subscribers {
     fn check(&self, subscriber: &str) -> Result<(), String> {
-        self.0.check_subscriber(subscriber).map_err(|error| error.to_string())
+        self.addresses.check_subscriber(subscriber).map_err(|error| error.to_string())?;
+        match trusted_address(subscriber).map(str::parse) {
+            Some(Ok(url)) => self.trusts.check(&url).map_err(|error| error.to_string()),
+            Some(Err(_)) => Err(AddressError::NotUrl.to_string()),
+            None => Ok(()),
+        }
     }
 }
 

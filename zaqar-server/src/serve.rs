@@ -177,7 +177,9 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
     let authentication = auth::open(&config, engine.clock())?;
     let settings = assemble::rest(&config, &policy, authentication);
     let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
-    let notifier = notifications::start(&engine, &config, sockets.owner(), sockets.channel())?;
+    let (owner, channel) = (sockets.owner(), sockets.channel());
+    let notifier =
+        notifications::start(&engine, &config, owner, channel, &settings.authentication)?;
     let confirmations = notifications::confirmations(&notifier, &config);
     if let Some(confirmations) = &confirmations {
         sockets.confirm_by(Arc::clone(confirmations));

@@ -40,10 +40,10 @@ pub struct TrustRules {
 #[non_exhaustive]
 pub enum TrustError {
     /// The operator does not name the host.
-    #[error("is at a host that the operator of this service does not send tokens to")]
+    #[error("The subscriber's host is not one that this service sends tokens to.")]
     Host,
     /// It would travel in plain text.
-    #[error("must be of the type trust+https: the operator of this service sends no token by http")]
+    #[error("The subscriber must be of the type trust+https: tokens do not travel in plain text.")]
     Plain,
 }
 

@@ -21,4 +21,6 @@ mod sink;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
+mod trusts;
+#[cfg(test)]
 mod world;

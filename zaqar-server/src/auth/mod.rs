@@ -6,11 +6,11 @@
 
 pub(crate) mod headers;
 mod open;
+pub(crate) mod trusts;
 
 use std::sync::Arc;
 
-use zaqar_auth::Identity;
-use zaqar_auth::keystone::{AuthError, Keystone, Token};
+use zaqar_auth::keystone::{AuthError, Keystone, Token, Validated};
 
 pub(crate) use open::{contradictions, open};
 
@@ -35,6 +35,14 @@ pub(crate) enum Shown {
     Token(Keystone, Option<Token>),
 }
 
+/// Somebody who has shown a token that held.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer {
+    pub(crate) keystone: Keystone,
+    pub(crate) token: Token,
+    pub(crate) validated: Arc<Validated>,
+}
+
 /// What is known of a caller by now.
 #[derive(Debug)]
 pub(crate) enum Standing {
@@ -43,7 +51,7 @@ pub(crate) enum Standing {
     /// What the request says.
     Believed,
     /// What its token says.
-    Known(Arc<Identity>),
+    Known(Bearer),
 }
 
 /// Why somebody is not let in.
@@ -66,9 +74,9 @@ impl Shown {
             Self::Token(keystone, token) => (keystone, token),
         };
         let refused = || Unknown::NoToken(keystone.challenge().to_owned());
-        let known = keystone.authenticate(&token.ok_or_else(refused)?).await;
-        match known {
-            Ok(known) => Ok(Standing::Known(Arc::clone(&known.identity))),
+        let token = token.ok_or_else(refused)?;
+        match keystone.authenticate(&token).await {
+            Ok(validated) => Ok(Standing::Known(Bearer { keystone, token, validated })),
             Err(AuthError::Refused) => Err(refused()),
             Err(AuthError::Unscoped) => Err(Unknown::NoProject),
             Err(AuthError::Unavailable) => Err(Unknown::NobodyKnows),

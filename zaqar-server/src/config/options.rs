@@ -274,6 +274,12 @@ option_table! {
         allowed_networks: TextList = [];
         /// Ports that webhooks may have; `*` allows every one.
         allowed_ports: TextList = ["80", "443"];
+        /// Hosts, each with a port or without, where subscribers of the types `trust+https` and
+        /// `trust+http` may be: they are sent a token by which they may act for whoever subscribed
+        /// them (docs/authentication.md). Empty: there are no such subscribers.
+        trusted_hosts: TextList = [];
+        /// Whether such a token may travel in plain text, to subscribers of the type `trust+http`.
+        trusted_plain_http: bool = false;
         /// Where clients reach this API, for the links in confirmation requests:
         /// `https://queues.example.org`. Empty: the links are left out.
         public_url: String = "";

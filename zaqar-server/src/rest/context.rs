@@ -14,6 +14,7 @@ use zaqar_core::{ClientId, ProjectId, QueueKind};
 use super::config::ClientIdRule;
 use super::errors::Failure;
 use super::names::invalid_name;
+use crate::auth::Bearer;
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("client-id");
 static ROLES: HeaderName = HeaderName::from_static("x-roles");
@@ -33,6 +34,8 @@ pub(crate) struct RequestContext {
     pub(crate) client: ClientId,
     /// The tenant, and what the caller is in it.
     pub(crate) identity: Arc<Identity>,
+    /// What it has shown, if that was a token.
+    pub(crate) bearer: Option<Bearer>,
 }
 
 impl RequestContext {
@@ -46,7 +49,7 @@ impl RequestContext {
         let client = client(headers, rule)?;
         let mut identity = Identity::of_project(project(headers, &PROJECT, kind)?);
         claim(&mut identity, |name| headers.get(name).map(text));
-        Ok(Self { client, identity: Arc::new(identity) })
+        Ok(Self { client, identity: Arc::new(identity), bearer: None })
     }
 
     /// The same for a signed request: it is about the project that was signed, and whoever sends it
@@ -58,16 +61,18 @@ impl RequestContext {
     ) -> Result<Self, Failure> {
         let client = client(headers, rule)?;
         let identity = Identity::of_project(project(headers, &[PROJECT_ID], kind)?);
-        Ok(Self { client, identity: Arc::new(identity) })
+        Ok(Self { client, identity: Arc::new(identity), bearer: None })
     }
 
     /// The same for a request of which a token says who asks.
     pub(crate) fn known(
         headers: &HeaderMap,
         rule: ClientIdRule,
-        identity: Arc<Identity>,
+        bearer: Bearer,
     ) -> Result<Self, Failure> {
-        Ok(Self { client: client(headers, rule)?, identity })
+        let client = client(headers, rule)?;
+        let identity = Arc::clone(&bearer.validated.identity);
+        Ok(Self { client, identity, bearer: Some(bearer) })
     }
 
     pub(crate) fn project(&self) -> &ProjectId {

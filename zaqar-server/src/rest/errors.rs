@@ -101,14 +101,16 @@ impl Failure {
     /// 401, 400 or 503: it is not known who asks. Clients of OpenStack know the bodies by the layer
     /// that is in front of most of its services.
     pub(crate) fn unknown(reason: Unknown) -> Self {
-        let (status, header, document) = match reason {
+        let (status, title, header, document) = match reason {
             Unknown::NoToken(challenge) => (
                 StatusCode::UNAUTHORIZED,
+                "Unauthorized",
                 (WWW_AUTHENTICATE, challenge),
                 r#"{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}"#,
             ),
             Unknown::NobodyKnows => (
                 StatusCode::SERVICE_UNAVAILABLE,
+                "The identity service cannot be asked at the moment.",
                 (RETRY_AFTER, IDENTITY_RETRY_AFTER.to_owned()),
                 r#"{"message": "The identity service cannot be asked at the moment. Please try again in a few seconds.", "code": "503 Service Unavailable", "title": "Service Unavailable"}"#,
             ),
@@ -118,7 +120,7 @@ impl Failure {
                 return Self::new(StatusCode::BAD_REQUEST, "Project-Id Missing", description);
             }
         };
-        let mut failure = Self::from_parts(status, status.as_str().to_owned().into(), None);
+        let mut failure = Self::from_parts(status, title.into(), None);
         failure.0.header = Some(header);
         failure.0.document = Some(document);
         failure

@@ -12,6 +12,8 @@ pub(crate) mod context;
 mod cors;
 pub(crate) mod documents;
 pub(crate) mod errors;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod home;
 pub(crate) mod json;
@@ -154,7 +156,7 @@ async fn handle(
         None => None,
         Some(Standing::Signed) => Some(RequestContext::of_signed(headers, rule, kind)?),
         Some(Standing::Believed) => Some(RequestContext::from_headers(headers, rule, kind)?),
-        Some(Standing::Known(identity)) => Some(RequestContext::known(headers, rule, identity)?),
+        Some(Standing::Known(bearer)) => Some(RequestContext::known(headers, rule, bearer)?),
     };
     let key: Option<QueueKey> = match (&caller, name) {
         (Some(caller), Some((kind, name))) => Some(names::queue_key(caller.project(), kind, name)?),

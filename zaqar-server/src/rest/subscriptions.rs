@@ -18,6 +18,7 @@ use super::query::Link;
 use super::represent::push_links;
 use super::routes::Call;
 use super::subscription_confirm::ask_to_confirm;
+use crate::auth::trusts::{self, NotSubscribed};
 use crate::socket_lease;
 
 const DUPLICATE: &str = "Such subscription already exists.Subscriptions are unique by project + \
@@ -64,8 +65,13 @@ pub(crate) async fn create(call: &Call<'_>, key: &QueueKey, payload: &mut Payloa
     let ttl = fields.get("ttl").map(ttl).transpose()?.unwrap_or(default);
     let new = NewSubscription::new(subscriber, ttl).options(options);
     let operation = Operation::write(key, "Subscription could not be created.");
-    let made = call.engine().subscription_create(key, new).await;
-    let subscription = match made.map_err(|e| operation.failed(e))? {
+    let bearer = call.context.bearer.as_ref();
+    let made = trusts::subscribe(call.engine(), key, new, bearer).await;
+    let made = made.map_err(|reason| match reason {
+        NotSubscribed::Engine(error) => operation.failed(error),
+        NotSubscribed::Trust(failure) => failure,
+    });
+    let subscription = match made? {
         Created::Existing(known) if known.confirmed => {
             return Err(Failure::conflict(DUPLICATE).location(collection(key)));
         }

@@ -13,6 +13,8 @@ mod config;
 mod connection;
 mod envelope;
 mod fields;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod mailbox;
 mod metrics;

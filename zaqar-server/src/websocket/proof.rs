@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use zaqar_auth::Identity;
-use zaqar_auth::keystone::{AuthError, Keystone, Token, Validated};
+use zaqar_auth::keystone::{AuthError, Token, Validated};
 use zaqar_core::{Clock, Timestamp};
 
 use super::Shared;
@@ -17,25 +17,28 @@ use super::actions::Outcome;
 use super::envelope::{Envelope, Headers, Reply};
 use super::refusal::Refusal;
 use super::session::Session;
-use crate::auth::Authentication;
+use crate::auth::{Authentication, Bearer};
 use crate::rest::context;
 
 /// A token that held when it was shown.
 #[derive(Debug)]
 pub(super) struct Proof {
-    keystone: Keystone,
-    token: Token,
-    validated: Arc<Validated>,
+    bearer: Bearer,
     over: CancellationToken,
 }
 
 impl Proof {
+    /// What was shown.
+    pub(super) fn bearer(&self) -> &Bearer {
+        &self.bearer
+    }
+
     /// How long it holds at most; no time if it does not hold any more.
     pub(super) fn left(&self, now: Timestamp) -> Duration {
         if self.over.is_cancelled() {
             return Duration::ZERO;
         }
-        let left = self.validated.expires_at.as_millis().saturating_sub(now.as_millis());
+        let left = self.bearer.validated.expires_at.as_millis().saturating_sub(now.as_millis());
         Duration::from_millis(u64::try_from(left).unwrap_or_default())
     }
 
@@ -49,7 +52,7 @@ impl Proof {
         let checked = if self.left(clock.now()).is_zero() {
             Err(AuthError::Refused)
         } else {
-            self.keystone.authenticate(&self.token).await
+            self.bearer.keystone.authenticate(&self.bearer.token).await
         };
         if matches!(checked, Err(AuthError::Refused | AuthError::Unscoped)) {
             self.over.cancel();
@@ -71,7 +74,7 @@ impl Shown {
     /// the connection has subscribed to lives on.
     fn replace(&self, proof: Proof) -> bool {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let project = |proof: &Proof| proof.validated.identity.project.clone();
+        let project = |proof: &Proof| proof.bearer.validated.identity.project.clone();
         if shown.as_ref().is_some_and(|last| project(last) != project(&proof)) {
             return false;
         }
@@ -95,8 +98,9 @@ pub(super) async fn authenticate(
     if let Authentication::Keystone(keystone) = &shared.config.authentication {
         let token = Token::new(&token).map_err(|_| failed(AuthError::Refused))?;
         let validated = keystone.authenticate(&token).await.map_err(failed)?;
-        let (keystone, over) = (keystone.clone(), CancellationToken::new());
-        if !session.shown().replace(Proof { keystone, token, validated, over }) {
+        let bearer = Bearer { keystone: keystone.clone(), token, validated };
+        let proof = Proof { bearer, over: CancellationToken::new() };
+        if !session.shown().replace(proof) {
             let text = "This connection acts for another project: open a new one.";
             return Err(Refusal::early(403, text));
         }

@@ -10,3 +10,5 @@ mod world;
 mod rest;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod trusts;

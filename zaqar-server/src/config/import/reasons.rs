@@ -2,7 +2,7 @@
 
 /// Sections, or parts of their names, no option of which is carried over.
 const SECTIONS: &[(&str, &str)] = &[
-    ("trustee", "there are no trusts in this version"),
+    ("trustee", "trusts are given to the user of [keystone_authtoken]"),
     ("oslo_reports", "there is no such report"),
     ("oslo_middleware", "there is no such middleware"),
     ("profiler", "there is no profiler; see the metrics of the [admin] listener"),

@@ -8,6 +8,7 @@ use zaqar_core::{
 };
 
 use super::{Call, Outcome};
+use crate::auth::trusts::{self, NotSubscribed};
 use crate::rest::json::write::{push, push_string, to_text};
 use crate::rest::subscriptions::show;
 use crate::rest::{ConfirmationKind, ConfirmationRequest};
@@ -72,8 +73,14 @@ async fn by_address(
     new: NewSubscription,
 ) -> Result<Subscription, Refusal> {
     let life = new.ttl;
-    let made = call.engine().subscription_create(key, new).await;
-    let subscription = match made.map_err(|e| failed(e, key))? {
+    let proof = call.session.shown().proof();
+    let bearer = proof.as_ref().map(|proof| proof.bearer());
+    let made = trusts::subscribe(call.engine(), key, new, bearer).await;
+    let made = made.map_err(|reason| match reason {
+        NotSubscribed::Engine(error) => failed(error, key),
+        NotSubscribed::Trust(failure) => failure.into(),
+    });
+    let subscription = match made? {
         Created::Existing(known) if known.confirmed => return Err(duplicate(key)),
         Created::Existing(subscription) | Created::New(subscription) => subscription,
     };
