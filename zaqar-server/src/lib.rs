@@ -20,6 +20,8 @@ mod banner;
 pub mod cli;
 pub mod config;
 mod data_file;
+#[cfg(test)]
+mod fuzz;
 mod notifications;
 mod policy;
 pub mod rest;
