@@ -24,6 +24,10 @@ pub struct Options {
     #[arg(long, env = "ZAQAR_BENCH_TOKEN", hide_env_values = true)]
     pub token: Option<Token>,
 
+    /// File of tokens, one a line: each request bears the next one in its X-Auth-Token header
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub tokens: Option<PathBuf>,
+
     /// Connections, each with one request at a time
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub connections: u16,

@@ -1,6 +1,7 @@
 //! The server under test: where it is and the headers that every request to it carries.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use url::{Host, Url};
@@ -12,6 +13,9 @@ pub struct Target {
     port: u16,
     prefix: String,
     headers: String,
+    /// Header lines, of which each request bears the next one.
+    tokens: Vec<String>,
+    turn: AtomicUsize,
 }
 
 impl fmt::Debug for Target {
@@ -54,7 +58,24 @@ impl Target {
             "the project and the token must not hold control characters"
         );
         let prefix = parsed.path().trim_end_matches('/').trim_end_matches("/v2").to_owned();
-        Ok(Self { url: url.to_owned(), host, port, prefix, headers })
+        let (url, turn) = (url.to_owned(), AtomicUsize::new(0));
+        Ok(Self { url, host, port, prefix, headers, tokens: Vec::new(), turn })
+    }
+
+    /// Lets requests bear these tokens in turn.
+    ///
+    /// # Errors
+    /// One is empty or can stand in no header.
+    pub fn with_tokens<'t>(
+        mut self,
+        tokens: impl IntoIterator<Item = &'t str>,
+    ) -> anyhow::Result<Self> {
+        for token in tokens {
+            let is_sound = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+            ensure!(is_sound, "a token must have visible ASCII characters alone");
+            self.tokens.push(format!("x-auth-token: {token}\r\n"));
+        }
+        Ok(self)
     }
 
     /// The URL as it was given.
@@ -98,6 +119,10 @@ impl Target {
         bytes.extend_from_slice(path);
         bytes.extend_from_slice(b" HTTP/1.1\r\n");
         bytes.extend_from_slice(self.headers.as_bytes());
+        if !self.tokens.is_empty() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.tokens.len();
+            bytes.extend_from_slice(self.tokens.get(turn).map_or(&[], |line| line.as_bytes()));
+        }
         if let Some(body) = body {
             let framing =
                 format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
@@ -136,6 +161,17 @@ mod tests {
     fn https_and_header_injection_are_refused() {
         assert!(Target::new("https://example.org", "p", None).is_err());
         assert!(Target::new("http://example.org", "p\r\nx: y", None).is_err());
+    }
+
+    #[test]
+    fn tokens_are_borne_in_turn() {
+        let target = Target::new("http://example.org", "p", None).unwrap();
+        let target = target.with_tokens(["a", "b"]).unwrap();
+        for token in ["a", "b", "a"] {
+            assert!(text(&target, None).contains(&format!("\r\nx-auth-token: {token}\r\n")));
+        }
+        let other = Target::new("http://example.org", "p", None).unwrap();
+        assert!(other.with_tokens(["a\r\nb"]).is_err());
     }
 
     #[test]

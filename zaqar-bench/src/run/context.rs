@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::progress::Progress;
 use crate::check::Ledger;
@@ -53,7 +53,12 @@ impl Context {
         progress: Progress,
     ) -> anyhow::Result<Self> {
         let token = options.token.as_ref().map(|token| token.expose());
-        let target = Target::new(url, &options.project, token)?;
+        let mut target = Target::new(url, &options.project, token)?;
+        if let Some(file) = &options.tokens {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            target = target.with_tokens(text.lines().map(str::trim))?;
+        }
         let run = format!("{:08x}", rand::random::<u32>());
         let shape = Shape::new(&run, options.body_bytes, options.seed)?;
         let producers = producer_count(options, queues);
