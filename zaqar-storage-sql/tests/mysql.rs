@@ -358,3 +358,38 @@ async fn an_answer_that_rests_on_what_others_did_waits_for_the_disk() -> anyhow:
     drivers.data.close().await;
     place.done().await
 }
+
+#[tokio::test]
+async fn what_another_posted_is_shown_once_it_is_on_the_disk() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_shown").await? else { return Ok(()) };
+    let (poster, reader) = (place.open().await?, place.open().await?);
+    let queue = queue(&poster, "q").await?;
+    let mut raw = place.raw().await?;
+    let mut passed = async || {
+        let sum = "SELECT CAST(COALESCE(SUM(passed), 0) AS SIGNED) FROM fences";
+        anyhow::Ok(sqlx::raw_sql(sum).fetch_one(&mut raw).await?.try_get::<i64, _>(0)?)
+    };
+    let list = async |drivers: &zaqar_storage_sql::SqlDrivers| {
+        let page = drivers.data.messages().message_list(&queue, ListMessages::new()).await?;
+        anyhow::Ok(page.items.len())
+    };
+    // The first look at the queue passes one too, for its number.
+    assert_eq!((list(&reader).await?, list(&poster).await?), (0, 0));
+    let before = passed().await?;
+    assert_eq!(list(&reader).await?, 0);
+    post(&poster, &queue, 2).await?;
+    assert_eq!(list(&poster).await?, 2);
+    assert_eq!(passed().await?, before, "nothing was shown, and the poster knows what it posted");
+    assert_eq!(list(&reader).await?, 2);
+    assert_eq!(passed().await?, before + 1, "the reader does not know who was told what");
+    assert_eq!(list(&reader).await?, 2);
+    assert_eq!(passed().await?, before + 1, "what was on the disk stays there");
+    let ids =
+        poster.data.messages().message_post(&queue, support::messages(2)?, PostMessages::new());
+    let ids = ids.await?.ids;
+    assert_eq!(reader.data.messages().message_bulk_get(&queue, &ids).await?.len(), 2);
+    assert_eq!(passed().await?, before + 2, "a get by id");
+    reader.data.close().await;
+    poster.data.close().await;
+    place.done().await
+}

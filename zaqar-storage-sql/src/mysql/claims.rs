@@ -148,7 +148,10 @@ async fn get(server: &Server, queue: &QueueRef, id: ClaimId) -> Result<(Claim, V
     let claim = rows.first().map(|row| read_claim(row, id, now)).transpose().told(OPERATION)?;
     let messages = messages(&rows, 5, queue.incarnation, now).told(OPERATION)?;
     match claim.flatten() {
-        Some(claim) if claim.ends_at > now && !messages.is_empty() => Ok((claim, messages)),
+        Some(claim) if claim.ends_at > now && !messages.is_empty() => {
+            server.make_sure(OPERATION, queue, &messages).await?;
+            Ok((claim, messages))
+        }
         _ => Err(not_found(queue, id)),
     }
 }

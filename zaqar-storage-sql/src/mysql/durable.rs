@@ -15,10 +15,19 @@
 //!   key that was used before (G1, G4). So a transaction that changed nothing passes a fence,
 //!   [`FENCE`]: a change of its own, whose flush takes everything before it along. What a process
 //!   remembers of a queue is read behind a fence as well.
+//! - A read would show messages of a post that was not flushed, some of a batch on this page, and the
+//!   others never, for the crash undid the post (G2). So a read that shows a message beyond those
+//!   that are known to be on the disk, the [`Horizon`], passes a fence before it answers. The
+//!   positions of a queue become visible in order and the log is flushed in order, so what lies before
+//!   a position that is on the disk is there too.
 //!
-//! Whatever else reads (lists, claims that find nothing) promises nothing about what is gone.
+//! What is gone is another matter: lists and claims that find nothing promise nothing about it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sqlx::mysql::MySqlConnection;
+use zaqar_core::{Incarnation, Message, MessageId, QueueRef};
 
 use super::sql::{Script, Sql, sql};
 use super::step::run;
@@ -46,4 +55,37 @@ pub(crate) async fn mark(connection: &mut MySqlConnection) -> Result<(), sqlx::E
 /// Everything that was visible when this commits is on the disk then.
 pub(crate) fn fence() -> Sql {
     sql(FENCE)
+}
+
+/// Queues whose horizons are known at most; beyond it, all are forgotten.
+const QUEUES_MAX: usize = 100_000;
+
+/// For each queue, a position up to which everything that was visible is on the disk: what this
+/// process posted itself and was told so, or read and passed a fence for.
+#[derive(Debug, Default)]
+pub(crate) struct Horizon(Mutex<HashMap<Incarnation, u64>>);
+
+impl Horizon {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Incarnation, u64>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last position among the messages, if it is beyond the horizon.
+    pub(crate) fn beyond(&self, queue: &QueueRef, messages: &[Message]) -> Option<u64> {
+        let place = |message: &Message| MessageId::from(message.marker).sequence();
+        let last = messages.iter().map(place).max()?;
+        let known = self.lock().get(&queue.incarnation).copied();
+        (known.is_none_or(|known| known < last)).then_some(last)
+    }
+
+    /// Everything up to that position is on the disk.
+    pub(crate) fn advance(&self, queue: &QueueRef, position: u64) {
+        let mut known = self.lock();
+        if known.len() >= QUEUES_MAX {
+            known.clear();
+        }
+        let horizon = known.entry(queue.incarnation).or_default();
+        *horizon = position.max(*horizon);
+    }
 }

@@ -133,6 +133,7 @@ pub(crate) async fn store(
         Err(broken) => return Err(broken),
     }
     places.hit(queue, next);
+    server.horizon.advance(queue, (next - 1).unsigned_abs());
     let answer =
         |(post, first): (&Post, i64)| posted(queue, row_id(number, first), post.messages.len());
     Ok(Some(stored.into_iter().map(answer).collect()))

@@ -199,6 +199,7 @@ impl Listing<'_> {
                 continue;
             }
             if !window.messages.is_empty() {
+                self.server.make_sure(LIST, self.queue, &window.messages).await?;
                 return Ok(Page::of(window.messages, |message| message.marker));
             }
             // To a client an empty page is the end, so go on until there is something or it is.
@@ -225,6 +226,7 @@ async fn find(
     let answers = server.read_snapshot(operation, script).await?;
     check_rows(answers.rows(2), queue).told(operation)?;
     let found = messages(answers.rows(1), 0, queue.incarnation, now).told(operation)?;
+    server.make_sure(operation, queue, &found).await?;
     Ok(found.into_iter().map(|message| (message.id, message)).collect())
 }
 
@@ -244,7 +246,9 @@ async fn first(server: &Server, queue: &QueueRef, end: QueueEnd) -> Result<Optio
     let script = vec![look(number), select, state(number)];
     let answers = server.read_snapshot(OPERATION, script).await?;
     check_rows(answers.rows(2), queue).told(OPERATION)?;
-    Ok(messages(answers.rows(1), 0, queue.incarnation, now).told(OPERATION)?.pop())
+    let mut found = messages(answers.rows(1), 0, queue.incarnation, now).told(OPERATION)?;
+    server.make_sure(OPERATION, queue, &found).await?;
+    Ok(found.pop())
 }
 
 impl MyData {

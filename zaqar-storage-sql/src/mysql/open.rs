@@ -14,6 +14,7 @@ use crate::{OpenOptions, SqlDrivers};
 use super::config::MySqlConfig;
 use super::driver::{MyData, Store};
 use super::durable;
+use super::durable::Horizon;
 use super::error::open_failed;
 use super::health::Watch;
 use super::memory::Memory;
@@ -48,6 +49,7 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         gate: Arc::clone(&gate),
         clock: options.clock,
         memory: Memory::default(),
+        horizon: Horizon::default(),
         packet_max,
     });
     let info = DriverInfo {

@@ -87,7 +87,10 @@ impl PostLane {
         let bytes_max = self.server.packet_max / 2;
         let mut step = PostStep { queue: queue.clone(), posts, bytes_max, learned: None };
         let answers = self.server.transact_for_many(&mut step).await?;
-        self.places.learn(queue, step.learned);
+        if let Some(Learned { number, next, guessable }) = step.learned {
+            self.places.learn(queue, guessable.then_some((number, next)));
+            self.server.horizon.advance(queue, (next - 1).unsigned_abs());
+        }
         Ok(answers.unwrap_or_else(|| step.posts.iter().map(|_| Err(gone(queue))).collect()))
     }
 }
@@ -99,8 +102,18 @@ struct PostStep {
     posts: Arc<[Post]>,
     /// Bytes that one statement may carry.
     bytes_max: usize,
-    /// The queue's number and where its next message goes, if that is worth knowing.
-    learned: Option<(i64, i64)>,
+    /// What was found of the queue and left behind.
+    learned: Option<Learned>,
+}
+
+/// A queue after a batch was posted to it.
+#[derive(Debug, Clone, Copy)]
+struct Learned {
+    number: i64,
+    /// Where the next message goes.
+    next: i64,
+    /// Whether the next batch may be sent there at once.
+    guessable: bool,
 }
 
 /// Keys that were used before: the digest, and what was stored.
@@ -135,7 +148,8 @@ impl Task for PostStep {
             });
         }
         self.store(step, &head, &stored, next).await?;
-        self.learned = (head.state == OPEN && !head.subscribed).then_some((head.number, next));
+        let guessable = head.state == OPEN && !head.subscribed;
+        self.learned = Some(Learned { number: head.number, next, guessable });
         Ok(answers)
     }
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use zaqar_core::{Clock, Error, QueueRef, Result, Timestamp};
+use zaqar_core::{Clock, Error, Message, QueueRef, Result, Timestamp};
 use zaqar_storage_lanes::{Gate, Party};
 
 use crate::connections::{Connections, Held};
@@ -15,7 +15,7 @@ use crate::error::Failure;
 pub(crate) use crate::work::WORK_MAX;
 use crate::work::{bounded, not_sent};
 
-use super::durable;
+use super::durable::{self, Horizon};
 use super::error::{
     Broken, failed, failed_without_effect, is_about_the_server, is_passing, keeps_the_session,
 };
@@ -36,6 +36,7 @@ pub(crate) struct Server {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) memory: Memory,
+    pub(crate) horizon: Horizon,
     /// Bytes that one statement may carry.
     pub(crate) packet_max: usize,
 }
@@ -235,6 +236,20 @@ impl Server {
     /// Returns when everything that was visible before is on the disk (see [`super::durable`]).
     pub(crate) async fn pass_fence(&self) -> Result<(), sqlx::Error> {
         self.once(Script::of([durable::fence()])).await.map(drop)
+    }
+
+    /// Returns when messages that were read are on the disk, so that they may be shown.
+    pub(crate) async fn make_sure(
+        &self,
+        operation: &'static str,
+        queue: &QueueRef,
+        messages: &[Message],
+    ) -> Result<()> {
+        let Some(last) = self.horizon.beyond(queue, messages) else { return Ok(()) };
+        let passed = self.pass_fence().await;
+        passed.map_err(|error| failed_without_effect(operation, error))?;
+        self.horizon.advance(queue, last);
+        Ok(())
     }
 
     /// Runs a script that is a whole transaction, once; `script` makes it of the moment at which it
