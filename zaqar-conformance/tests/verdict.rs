@@ -139,6 +139,26 @@ fn a_claim_prolongs_a_life_and_what_it_prolonged_is_not_late() {
 }
 
 #[test]
+fn a_claim_that_was_over_before_its_answer_may_have_prolonged_what_that_does_not_show() {
+    for (answered_after_s, is_late) in [(Synthetic::LEASE_S - 1, true), (Synthetic::LEASE_S, false)]
+    {
+        let mut history = Synthetic::new();
+        history.post(&[1]);
+        history.advance(Synthetic::TTL_S - 1);
+        history.at_once(|meanwhile| {
+            meanwhile.take(9, &[]);
+            meanwhile.advance(answered_after_s);
+        });
+        history.last_look(&[1]);
+        if is_late {
+            found_by(&history.judge(), "late");
+        } else {
+            clean(&history.judge());
+        }
+    }
+}
+
+#[test]
 fn a_message_that_nobody_posted_is_unexpected() {
     let mut history = Synthetic::new();
     history.post(&[1]);

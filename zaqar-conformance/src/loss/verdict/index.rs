@@ -72,7 +72,7 @@ pub(super) struct Index<'h> {
     last_looks: BTreeMap<QueueTag, LastLook<'h>>,
     /// Pops without an answer, purges and deletions: what may have removed any message of a queue.
     sweeping: BTreeMap<QueueTag, Vec<&'h Call>>,
-    /// Claims and renewals without an answer: what may have prolonged any life.
+    /// Queues of claims that may have prolonged lives of which no answer tells.
     prolonging: BTreeSet<QueueTag>,
 }
 
@@ -139,7 +139,7 @@ impl<'h> Index<'h> {
             | Action::List(_)
             | Action::Get { .. } => {}
         }
-        if unanswered && matches!(call.action, Action::Claim { .. } | Action::Renew { .. }) {
+        if may_prolong_unseen(call) {
             self.prolonging.insert(call.queue);
         }
     }
@@ -269,4 +269,15 @@ impl<'h> Index<'h> {
         let seen = self.sightings(post.tag).iter().map(|sighting| sighting.seen.id);
         post.id.into_iter().chain(seen)
     }
+}
+
+/// Whether a call may have prolonged the life of a message that its answer does not show: because
+/// there is no answer, or because the claim was over before it came, so that it shows nothing that
+/// the claim held.
+fn may_prolong_unseen(call: &Call) -> bool {
+    let (Action::Claim { ttl, .. } | Action::Renew { ttl, .. }) = &call.action else {
+        return false;
+    };
+    let over = call.ended.at >= call.invoked.at.after(*ttl);
+    call.outcome == Outcome::Indeterminate || (call.is_ok() && over)
 }
