@@ -6,18 +6,25 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::bench_beside::Backend;
 use crate::server::Server;
 use crate::workspace::Workspace;
-use crate::{build, process};
+use crate::{bench_beside, build, process};
 
 #[derive(Args)]
 pub(crate) struct BenchArgs {
+    /// Measure posts on that database server beside raw inserts into it, and nothing else
+    #[arg(long, value_enum, conflicts_with = "options")]
+    backend: Option<Backend>,
     /// Options for `zaqar-bench suite`, such as `--rounds 5` or `--only post`
     #[arg(last = true, value_name = "OPTION")]
     options: Vec<String>,
 }
 
 pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
+    if let Some(backend) = args.backend {
+        return bench_beside::bench(workspace, backend);
+    }
     let executables = build::released(workspace)?;
     let program = |name| executables.get(name).with_context(|| format!("no program `{name}`"));
     let folder = workspace.target_dir.join("bench");

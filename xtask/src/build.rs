@@ -22,12 +22,36 @@ pub(crate) fn released(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf
     build(workspace, &["--release", "--package", "zaqar-server", "--package", "zaqar-bench"])
 }
 
+/// The same with every backend; name → path.
+pub(crate) fn released_whole(workspace: &Workspace) -> Result<BTreeMap<String, PathBuf>> {
+    let packages = ["--package", "zaqar-server", "--package", "zaqar-bench"];
+    build(workspace, &[&["--release", "--all-features"][..], &packages].concat())
+}
+
+/// Builds a package's benchmark; name → path.
+pub(crate) fn bench(
+    workspace: &Workspace,
+    package: &str,
+    bench: &str,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let selection = ["--package", package, "--all-features", "--bench", bench, "--no-run"];
+    run(workspace, "bench", &selection)
+}
+
 fn build(workspace: &Workspace, selection: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
-    println!("    $ cargo build {}", selection.join(" "));
+    run(workspace, "build", selection)
+}
+
+fn run(
+    workspace: &Workspace,
+    command: &str,
+    selection: &[&str],
+) -> Result<BTreeMap<String, PathBuf>> {
+    println!("    $ cargo {command} {}", selection.join(" "));
     let messages = process::capture(
         workspace
             .cargo()
-            .arg("build")
+            .arg(command)
             .args(selection)
             .arg("--message-format=json-render-diagnostics"),
     )?;

@@ -2,6 +2,7 @@
 //! benchmarks.
 
 mod bench;
+mod bench_beside;
 mod build;
 mod clients;
 mod conformance;

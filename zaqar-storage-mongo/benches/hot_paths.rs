@@ -41,6 +41,13 @@ async fn main() -> Result<()> {
     }
     let uri = zaqar_testbed::uri(Service::Mongo).context("no server: see the head of this file")?;
     let client = Client::with_uri_str(&uri).await?;
+    // For `cargo xtask bench --backend`: nothing but the raw inserts of 1, their rate alone on a line.
+    if std::env::args().any(|argument| argument == "raw") {
+        let rate = raw_inserts(&raw_collection(&client).await?, 1).await?;
+        client.database(DATABASE).drop().await?;
+        println!("{rate:.0}");
+        return Ok(());
+    }
     let mut rates: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         let mut round = raw_round(&client).await?;
@@ -80,10 +87,7 @@ fn median(rates: &mut [f64]) -> f64 {
 
 /// What the client library can do: each caller inserts for itself.
 async fn raw_round(client: &Client) -> Result<Vec<(&'static str, f64)>> {
-    let write_concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-    let options = CollectionOptions::builder().write_concern(write_concern).build();
-    let raw = client.database(DATABASE).collection_with_options::<Document>("raw", options);
-    raw.insert_one(doc! {}).await?;
+    let raw = raw_collection(client).await?;
     let mut rates = Vec::new();
     for batch in [1, TENS] {
         rates.push((raw_inserts_name(batch), raw_inserts(&raw, batch).await?));
@@ -92,6 +96,14 @@ async fn raw_round(client: &Client) -> Result<Vec<(&'static str, f64)>> {
         .await?;
     rates.push((RAW_CLAIMS, raw_claims(&raw).await?));
     Ok(rates)
+}
+
+async fn raw_collection(client: &Client) -> Result<Collection<Document>> {
+    let write_concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
+    let options = CollectionOptions::builder().write_concern(write_concern).build();
+    let raw = client.database(DATABASE).collection_with_options::<Document>("raw", options);
+    raw.insert_one(doc! {}).await?;
+    Ok(raw)
 }
 
 async fn raw_inserts(raw: &Collection<Document>, batch: usize) -> Result<f64> {

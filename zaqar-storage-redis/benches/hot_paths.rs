@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
@@ -53,6 +53,11 @@ async fn main() -> Result<()> {
     // Cargo passes --bench; a plain test run of the bench target does nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
+    }
+    // For `cargo xtask bench --backend`: nothing but the raw posts of 1, on the server that is measured.
+    if std::env::args().any(|argument| argument == "raw") {
+        let uri = zaqar_testbed::uri(Service::Redis).context("no Redis server is known")?;
+        return raw_alone(&uri).await;
     }
     let backend = Backend::start(Service::Redis, Options::new())?;
     let (mut raw, mut ours) = (Vec::new(), Vec::new());
@@ -128,6 +133,19 @@ async fn raw_round(uri: &str) -> Result<[f64; 3]> {
     };
     redis::cmd("FLUSHALL").query_async::<()>(&mut connection.clone()).await?;
     Ok([ones, tens, claims])
+}
+
+/// Prints the rate of raw posts of 1, alone on a line.
+async fn raw_alone(uri: &str) -> Result<()> {
+    let client = redis::Client::open(uri)?;
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
+    let (to, script) = (connection.clone(), Arc::new(Script::new(RAW_POST)));
+    let rate = measure(move || raw_post(to.clone(), Arc::clone(&script), 1)).await?;
+    let keys = ["{raw}m", "{raw}c", "{raw}l", "{raw}n"];
+    redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection.clone()).await?;
+    println!("{rate:.0}");
+    Ok(())
 }
 
 async fn raw_post(

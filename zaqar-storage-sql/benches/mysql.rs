@@ -10,7 +10,7 @@ mod servers;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use servers::{CALLERS, LEASE_MS, ROUND, Raw, TENS, body, compare, total};
+use servers::{CALLERS, LEASE_MS, ROUND, Raw, TENS, body, total};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let uri = zaqar_testbed::uri(Service::Mysql).context("no MySQL server is known")?;
-    compare(&MySql { uri }).await
+    servers::run(&MySql { uri }).await
 }
 
 struct MySql {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use servers::{CALLERS, LEASE_MS, ROUND, Raw, TENS, body, compare, total};
+use servers::{CALLERS, LEASE_MS, ROUND, Raw, TENS, body, total};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let uri = zaqar_testbed::uri(Service::Postgres).context("no PostgreSQL server is known")?;
-    compare(&Postgres { uri }).await
+    servers::run(&Postgres { uri }).await
 }
 
 struct Postgres {

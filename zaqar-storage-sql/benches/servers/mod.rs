@@ -41,9 +41,22 @@ pub(crate) trait Raw {
     fn uri(&self) -> String;
 }
 
+/// The whole comparison; with the argument `raw` nothing but the raw inserts of 1, their rate alone on
+/// a line, for `cargo xtask bench --backend`.
+pub(crate) async fn run(raw: &impl Raw) -> Result<()> {
+    if !std::env::args().any(|argument| argument == "raw") {
+        return compare(raw).await;
+    }
+    raw.clear().await?;
+    let rate = raw.inserts(1).await?;
+    raw.clear().await?;
+    println!("{rate:.0}");
+    Ok(())
+}
+
 /// Alternates raw and driver's rounds and prints the medians; the ratio is to the raw loop that does
 /// the same, as many at a time.
-pub(crate) async fn compare(raw: &impl Raw) -> Result<()> {
+async fn compare(raw: &impl Raw) -> Result<()> {
     let mut rates: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         let mut round = Vec::new();
