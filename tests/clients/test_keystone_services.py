@@ -13,7 +13,7 @@ from zaqarclient.queues import client as zaqarclient
 from zaqarclient.transport import errors
 
 import support
-from keystone_world import Administrator, credentials, login
+from keystone_world import KEYSTONE_URL, Administrator, credentials, login
 from support import GRACE_S, TTL_CLAIM_S, TTL_SUBSCRIPTION_S, ZAQAR_URL, bodies, fresh
 
 #: How long is waited for what must come, in seconds.
@@ -63,7 +63,7 @@ class Webhook:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(204)
                 self.end_headers()
-                received.put(json.loads(content))
+                received.put((json.loads(content), self.headers.get("X-Auth-Token")))
 
             def log_message(self, *_arguments):
                 pass
@@ -79,9 +79,15 @@ class Webhook:
         self._server.shutdown()
         self._server.server_close()
 
+    def told_with_token(self):
+        """The next notification, and the token that came with it."""
+        return self._received.get(timeout=PATIENCE_S)
+
     def told(self):
         """The next notification."""
-        return self._received.get(timeout=PATIENCE_S)
+        notification, token = self.told_with_token()
+        assert token is None, "a token was sent to whom none was promised"
+        return notification
 
 
 class ServicesTest(unittest.TestCase):
@@ -155,6 +161,27 @@ class ServicesTest(unittest.TestCase):
         self.assertEqual(done, self.webhook.told()["body"])
         self.assertEqual([done], bodies(instance.messages(echo=True)))
         self.assertEqual([done], self.consume(heat, name))
+
+    def test_a_trusted_subscriber_may_act_for_whoever_subscribed_it(self):
+        name = fresh("workflows")
+        mia = by_login("mia", "shop")
+        mia.queue(name, force_create=True)
+        # Mistral's address, which starts a workflow for the user.
+        hook = "trust+" + self.webhook.url
+        mia.subscription(name, subscriber=hook, ttl=TTL_SUBSCRIPTION_S)
+        mia.queue(name).post([{"body": "start", "ttl": 3600}])
+        notification, token = self.webhook.told_with_token()
+        self.assertEqual("start", notification["body"])
+        whose = login("zaqar", "service").get(
+            KEYSTONE_URL + "/auth/tokens", headers={"X-Subject-Token": token}
+        )
+        described = whose.json()["token"]
+        self.assertEqual(("mia", "shop"), (described["user"]["name"], described["project"]["name"]))
+        self.assertIn("member", [role["name"] for role in described["roles"]])
+        options = {"os_auth_token": token, "os_project_id": described["project"]["id"]}
+        conf = {"auth_opts": {"backend": "keystone", "options": options}}
+        acting = zaqarclient.Client(ZAQAR_URL, 2, conf=conf)
+        self.assertEqual(["start"], self.consume(acting, name))
 
 
 if __name__ == "__main__":

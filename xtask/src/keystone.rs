@@ -132,5 +132,7 @@ fn settings(workspace: &Workspace, url: String) -> Vec<(&'static str, String)> {
         ("ZAQAR__OSLO_POLICY__POLICY_FILE", policy.display().to_string()),
         ("ZAQAR__NOTIFICATION__ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
         ("ZAQAR__NOTIFICATION__ALLOWED_PORTS", "*".to_owned()),
+        ("ZAQAR__NOTIFICATION__TRUSTED_HOSTS", "127.0.0.1".to_owned()),
+        ("ZAQAR__NOTIFICATION__TRUSTED_PLAIN_HTTP", "true".to_owned()),
     ]
 }
