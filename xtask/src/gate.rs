@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::services::ForTests;
 use crate::workspace::Workspace;
-use crate::{build, clients, features, licences, process, tidy};
+use crate::{build, clients, features, licences, process, schemathesis, tidy};
 
 /// How long an example may run: it shows something, it does not work.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ struct Step {
 }
 
 /// What is cheap and fails often comes first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "tidy", about: "the repository's rules", run: tidy::check },
     Step { name: "format", about: "rustfmt changes nothing", run: format },
     Step { name: "lints", about: "clippy is silent", run: lints },
@@ -40,6 +40,11 @@ const STEPS: [Step; 9] = [
     Step { name: "examples", about: "the engine's examples run", run: examples },
     Step { name: "features", about: "features pull in only what they name", run: features::check },
     Step { name: "licences", about: "every crate's licence permits its use", run: licences::check },
+    Step {
+        name: "fuzz-api",
+        about: "made-up requests meet answers as described",
+        run: schemathesis::check,
+    },
     Step { name: "clients", about: "the real clients drive the server", run: clients::check },
 ];
 

@@ -13,6 +13,7 @@ mod licences;
 mod process;
 mod python;
 mod report_table;
+mod schemathesis;
 mod server;
 mod services;
 mod tidy;

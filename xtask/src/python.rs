@@ -1,4 +1,5 @@
-//! Python environments: one holds the real clients, one the real identity service.
+//! Python environments: one holds the real clients, one the real identity service, one what
+//! makes requests up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,12 @@ const KEYSTONE: Environment = Environment {
     requirements: ["tests/keystone/requirements.txt", "tests/keystone/constraints.txt"],
     module: "keystone",
 };
+/// Apart from the clients, for the same reason.
+const SCHEMATHESIS: Environment = Environment {
+    folder: "schemathesis-venv",
+    requirements: ["tests/schemathesis/requirements.txt", "tests/schemathesis/constraints.txt"],
+    module: "schemathesis",
+};
 /// In the environment: what was installed into it, written when all was.
 const STAMP: &str = "installed.txt";
 
@@ -44,6 +51,7 @@ pub(crate) struct SetupArgs {
 pub(crate) fn setup(workspace: &Workspace, args: &SetupArgs) -> Result<()> {
     println!("clients installed for {}", clients(workspace)?.display());
     println!("Keystone installed for {}", keystone(workspace)?.display());
+    println!("schemathesis installed for {}", schemathesis(workspace)?.display());
     if args.nextest && !process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         process::run(workspace.cargo().args(["install", "cargo-nextest", "--locked"]))?;
     }
@@ -58,6 +66,11 @@ pub(crate) fn clients(workspace: &Workspace) -> Result<PathBuf> {
 /// The interpreter that has the identity service.
 pub(crate) fn keystone(workspace: &Workspace) -> Result<PathBuf> {
     interpreter(workspace, &KEYSTONE)
+}
+
+/// The interpreter that has what makes requests up.
+pub(crate) fn schemathesis(workspace: &Workspace) -> Result<PathBuf> {
+    interpreter(workspace, &SCHEMATHESIS)
 }
 
 /// Makes the environment, if it is not there as the requirements want it; returns its interpreter.
