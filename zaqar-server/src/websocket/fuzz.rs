@@ -110,11 +110,13 @@ fn answered(encoding: Encoding, bytes: &[u8]) -> Result<(), TestCaseError> {
     let envelope = Envelope::read(&text);
     let or = |name: &str, other: Value| document.get(name).cloned().unwrap_or(other);
     let action = or("action", Value::Null);
-    prop_assert_eq!(envelope.action().as_deref(), action.as_str());
+    let name = envelope.action();
+    prop_assert_eq!(name.as_deref(), action.as_str());
     let headers = envelope.headers.and_then(Headers::read);
     if let Some(headers) = headers {
+        let project = headers.text("X-Project-ID");
         let known = document["headers"].get("X-Project-ID").and_then(Value::as_str);
-        prop_assert_eq!(headers.text("X-Project-ID").as_deref(), known);
+        prop_assert_eq!(project.as_deref(), known);
         prop_assert!(document["headers"].is_object());
     }
     let answer = Reply::text(200, "fine").into_answer(&envelope);
