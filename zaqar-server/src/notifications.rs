@@ -265,3 +265,26 @@ impl Confirmations for Courier {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscriber_that_is_sent_tokens_must_be_at_a_host_that_the_operator_names() {
+        let mut config = Config::default();
+        let may = |config: &Config, subscriber: &str| {
+            subscriber_check(config).unwrap().check(subscriber).is_ok()
+        };
+        assert!(may(&config, "https://a.example/"));
+        assert!(!may(&config, "trust+https://a.example/"));
+        config.notification.trusted_hosts = ["a.example"].into();
+        assert!(may(&config, "trust+https://a.example/"));
+        for other in ["trust+https://b.example/", "trust+http://a.example/", "trust+https://"] {
+            assert!(!may(&config, other), "{other}");
+        }
+        config.notification.trusted_plain_http = true;
+        assert!(may(&config, "Trust+HTTP://a.example/"));
+        assert!(!may(&config, "trust+http://127.0.0.1/"));
+    }
+}
