@@ -124,6 +124,19 @@ pub enum Error {
         /// The id asked for.
         id: ClaimId,
     },
+    /// The message is stored encrypted and cannot be decrypted here; it stays as it is.
+    #[error("message {id} cannot be decrypted: {reason}")]
+    Unreadable {
+        /// The message.
+        id: MessageId,
+        /// Why; says nothing about any key.
+        reason: &'static str,
+    },
+    /// Messages are to be stored encrypted and there is no key to do it with; nothing was stored.
+    #[error(
+        "messages of this queue are stored encrypted, and this server has no key to encrypt with"
+    )]
+    NoEncryptionKey,
     /// The idempotency key was used for another body (G3).
     #[error("the idempotency key was used for other messages")]
     IdempotencyConflict,
@@ -234,7 +247,10 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Backend { retry, .. } => *retry,
-            Self::Overloaded | Self::QueueChanged { .. } => Retry::Later,
+            Self::Overloaded
+            | Self::QueueChanged { .. }
+            | Self::Unreadable { .. }
+            | Self::NoEncryptionKey => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -263,7 +279,9 @@ impl Error {
             | Self::PoolInUse { .. } => ErrorClass::Forbidden,
             Self::Invalid { .. } | Self::PoolCapabilitiesMismatch => ErrorClass::Invalid,
             Self::Unsupported { .. } => ErrorClass::Unsupported,
-            Self::Overloaded => ErrorClass::Unavailable,
+            Self::Overloaded | Self::Unreadable { .. } | Self::NoEncryptionKey => {
+                ErrorClass::Unavailable
+            }
             Self::Backend { retry: Retry::Never, .. } => ErrorClass::Internal,
             Self::Backend { .. } => ErrorClass::Unavailable,
         }

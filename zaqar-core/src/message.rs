@@ -61,6 +61,9 @@ pub struct PostMessages {
     pub client: Option<ClientId>,
     /// Makes a repeat safe.
     pub key: Option<PostKey>,
+    /// Whether the bodies are to be stored encrypted. A layer above the driver sees to it; a driver
+    /// stores what it is given.
+    pub encrypt: bool,
 }
 
 impl PostMessages {
@@ -81,6 +84,13 @@ impl PostMessages {
     #[must_use]
     pub fn key(mut self, key: impl Into<Option<PostKey>>) -> Self {
         self.key = key.into();
+        self
+    }
+
+    /// Says whether the bodies are to be stored encrypted.
+    #[must_use]
+    pub fn encrypt(mut self, encrypt: bool) -> Self {
+        self.encrypt = encrypt;
         self
     }
 }

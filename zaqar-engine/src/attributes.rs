@@ -55,6 +55,7 @@ pub(crate) struct QueueAttributes {
     pub(crate) messages_post_size_max: Option<u64>,
     pub(crate) dead_letters: Option<DeadLetterPolicy>,
     pub(crate) retry_policy: Option<Arc<JsonObject>>,
+    pub(crate) encrypt: bool,
 }
 
 impl QueueAttributes {
@@ -80,6 +81,7 @@ impl QueueAttributes {
                 .and_then(Value::as_object)
                 .cloned()
                 .map(Arc::new),
+            encrypt: metadata.get(ENCRYPT) == Some(&Value::Bool(true)),
         }
     }
 }
@@ -166,7 +168,7 @@ pub(crate) fn check(
         )
     })?;
     check_dead_letter_queue(metadata, name)?;
-    check_encryption(metadata)?;
+    check_encryption(metadata, config.encryption.is_some())?;
     match metadata.get(FLAVOR) {
         None | Some(Value::Null | Value::String(_)) => {}
         Some(_) => return Err(EngineError::attribute("_flavor must be a string.")),
@@ -209,13 +211,14 @@ fn check_dead_letter_queue(metadata: &JsonObject, name: &QueueName) -> EngineRes
     }
 }
 
-/// Encryption is refused rather than ignored: a tenant who asks for it must not believe that
-/// messages are stored encrypted when they are not.
-fn check_encryption(metadata: &JsonObject) -> EngineResult<()> {
+/// Without keys encryption is refused rather than ignored: a tenant who asks for it must not
+/// believe that messages are stored encrypted when they are not.
+fn check_encryption(metadata: &JsonObject, has_keys: bool) -> EngineResult<()> {
     match metadata.get(ENCRYPT) {
         None | Some(Value::Null | Value::Bool(false)) => Ok(()),
+        Some(Value::Bool(true)) if has_keys => Ok(()),
         Some(Value::Bool(true)) => Err(EngineError::attribute(
-            "_enable_encrypt_messages can not be true: this server does not encrypt messages.",
+            "_enable_encrypt_messages can not be true: this server has no keys to encrypt messages with.",
         )),
         Some(_) => Err(EngineError::attribute("_enable_encrypt_messages must be boolean.")),
     }
@@ -312,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn encryption_is_refused_rather_than_ignored() {
+    fn encryption_without_keys_is_refused_rather_than_ignored() {
         assert!(refusal(json!({"_enable_encrypt_messages": true})).is_some());
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::stages::EncryptionKeys;
+
 /// Settings of an [`Engine`](crate::Engine).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -12,6 +14,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Whether messages get a checksum of their body.
     pub enable_checksum: bool,
+    /// The keys of queues whose messages are stored encrypted; `None`: there are no such queues.
+    pub encryption: Option<EncryptionKeys>,
     /// What subscribers may be.
     pub subscribers: SubscriberRules,
     /// How stale a queue's metadata may be: a change made through another process takes effect
@@ -29,6 +33,7 @@ impl Default for EngineConfig {
             defaults: Defaults::default(),
             limits: Limits::default(),
             enable_checksum: false,
+            encryption: None,
             subscribers: SubscriberRules::default(),
             queue_cache_ttl: Duration::from_secs(5),
             unreliable: false,

@@ -8,7 +8,7 @@ use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DisciplinedCloc
 
 use crate::config::EngineConfig;
 use crate::routing::Routes;
-use crate::stages::Stage;
+use crate::stages::{EncryptionStage, Stage};
 use crate::statistics::SharedStats;
 use crate::subscriber_check::SubscriberCheck;
 use crate::watch::Watch;
@@ -93,7 +93,10 @@ impl EngineBuilder {
     /// The engine.
     #[must_use]
     pub fn build(self) -> Engine {
-        let mut data = self.stores.data;
+        // Next to the store, so that the stages see what clients see.
+        let encryption =
+            EncryptionStage::new(self.config.encryption.clone(), Arc::clone(&self.clock));
+        let mut data = encryption.wrap(self.stores.data);
         for stage in self.stages.iter().rev() {
             tracing::debug!(stage = stage.name(), "stage added");
             data = stage.wrap(data);

@@ -110,8 +110,10 @@ impl Engine {
         self.check_safe("message_post")?;
         let request = &request;
         self.on_queue_made(Call::write("message_post"), key, |route| async move {
-            let options =
-                PostMessages::new().client(request.client.clone()).key(request.key.clone());
+            let options = PostMessages::new()
+                .client(request.client.clone())
+                .key(request.key.clone())
+                .encrypt(route.attributes.encrypt);
             let messages = self.post_messages(&route, request)?;
             let posted =
                 self.data().messages().message_post(&route.queue, messages, options).await?;
@@ -251,6 +253,10 @@ impl Engine {
         let limit = self.config().pop_limit_checked(limit)?;
         let popped = self
             .on_queue(Call::write("message_pop"), key, |route| async move {
+                // A pop destroys what it takes, and nothing of it could be read.
+                if route.attributes.encrypt && self.config().encryption.is_none() {
+                    return Err(Error::NoEncryptionKey.into());
+                }
                 let popped = self.data().messages().message_pop(&route.queue, limit).await?;
                 if !popped.is_empty() {
                     route.changed();

@@ -8,6 +8,7 @@
 //! does more must keep the driver's promises. What it forwards it forwards whole: implement every
 //! method of every controller, and let `#[deny(clippy::missing_trait_methods)]` watch over it.
 
+mod encryption;
 mod filter;
 mod metrics;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use zaqar_core::DataDriver;
 
+pub use encryption::{EncryptionKeys, EncryptionStage, InvalidKey};
 pub use filter::{FilterStage, MessageFilter};
 pub use metrics::MetricsStage;
 

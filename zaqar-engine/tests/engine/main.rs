@@ -6,6 +6,8 @@ mod claims;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
 mod lifecycle;
