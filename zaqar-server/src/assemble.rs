@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use zaqar_auth::policy::Policy;
 use zaqar_engine::EngineConfig;
+use zaqar_engine::stages::EncryptionKeys;
 
 use crate::auth::Authentication;
 use crate::config::Config;
@@ -26,6 +27,8 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     let mut engine = EngineConfig::default();
     engine.unreliable = config.general.unreliable;
     engine.enable_checksum = config.general.enable_checksum;
+    // The check of the configuration has refused what cannot be read.
+    engine.encryption = EncryptionKeys::parse(config.encryption.keys.expose()).unwrap_or_default();
     engine.queue_cache_ttl = Duration::from_millis(config.cache.queue_ttl_ms);
     engine.operation_timeout = Duration::from_millis(config.limits.operation_timeout_ms);
 

@@ -1,5 +1,7 @@
 //! Options that do not go together.
 
+use zaqar_engine::stages::EncryptionKeys;
+
 use super::layers::Problem;
 use super::options::Config;
 
@@ -46,6 +48,9 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Problem> {
                 format!("is {value}, more than transport.{upper}, which is {bound}"),
             ));
         }
+    }
+    if let Err(error) = EncryptionKeys::parse(config.encryption.keys.expose()) {
+        problems.push(problem("encryption.keys", error.to_string()));
     }
     for (key, reason) in crate::auth::contradictions(config) {
         problems.push(problem(key, reason));

@@ -181,6 +181,14 @@ option_table! {
         uri: StoreUri = "";
     }
 
+    /// Encryption of the messages of queues that ask for it (docs/encryption.md).
+    Encryption encryption "encryption" {
+        /// Keys, each as `ID:SECRET` with a secret of at least 32 bytes. The first one encrypts,
+        /// each decrypts: a new key is put first, an old one stays as long as messages of its time
+        /// do. Empty: no queue can ask for encryption.
+        keys: SecretList = [];
+    }
+
     /// Layers around the message store (docs/write-a-stage.md). What one of them is told stands in a
     /// section of its own, `[stages.NAME]`; `zaqar-server` itself has `metrics`, which takes nothing.
     Stages stages "stages" {

@@ -322,6 +322,15 @@ impl<'a> Operation<'a> {
                 UNDELETABLE,
                 "A claim was specified, but the message is not currently claimed.",
             ),
+            (Error::Unreadable { id, reason }, _) => {
+                let text = format!("Message {id} cannot be decrypted: {reason}. It is kept.");
+                self.unreadable(text, error.into())
+            }
+            (Error::NoEncryptionKey, _) => {
+                let text = "Messages of this queue are stored encrypted, and this server has no \
+                            key for it.";
+                self.unreadable(text.to_owned(), error.into())
+            }
             // The engine resolved the name anew and met another change: the next try may succeed.
             (
                 Error::QueueGone { .. } | Error::QueueMoved { .. } | Error::QueueChanged { .. },
@@ -344,6 +353,12 @@ impl<'a> Operation<'a> {
                 self.effect(Failure::internal(), error.effect()).caused_by(error)
             }
         }
+    }
+
+    /// 503: the operator has to give the server its key.
+    fn unreadable(&self, text: String, cause: EngineError) -> Failure {
+        let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "Message encryption");
+        self.effect(Failure::new(status, title, text), Effect::None).caused_by(cause)
     }
 
     fn unavailable(&self, error: EngineError) -> Failure {

@@ -21,6 +21,8 @@ mod deletions;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod golden;

@@ -17,8 +17,8 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("DEFAULT", "enable_deprecated_api_versions", "only version 2 of the API is served"),
     ("transport", "max_flavors_per_page", "there are no flavors in this version"),
     ("transport", "max_pools_per_page", "there are no pools in this version"),
-    ("transport", "message_encryption_algorithms", "messages are not encrypted in this version"),
-    ("transport", "message_encryption_key", "messages are not encrypted in this version"),
+    ("transport", "message_encryption_algorithms", "there is one algorithm"),
+    ("transport", "message_encryption_key", "see encryption.keys; there is no default"),
     ("oslo_policy", "policy_dirs", "there is one policy file; put its rules into it"),
     (
         "oslo_policy",
