@@ -111,20 +111,20 @@ impl Operation {
         let kind = if path.starts_with("/v2/topics") { "topic" } else { "queue" };
         let is_about_kind = self.line.contains("/v2/queues");
         let id = if is_about_kind { format!("{kind}_{}", self.id) } else { self.id.to_owned() };
-        let mut shown = json!({
-            "operationId": id,
-            "summary": self.summary.replace("queue", kind),
-            "parameters": self.parameters(path),
-            "responses": self.responses(path),
-        });
+        let mut shown = Map::new();
+        let mut add = |member: &str, value: Value| shown.insert(member.to_owned(), value);
+        add("operationId", id.into());
+        add("summary", self.summary.replace("queue", kind).into());
+        add("parameters", self.parameters(path));
+        add("responses", self.responses(path));
         match guard {
-            Guard::Rule(rule) => shown["x-policy-rule"] = rule.name().into(),
-            Guard::Nothing => shown["security"] = json!([]),
-        }
+            Guard::Rule(rule) => add("x-policy-rule", rule.name().into()),
+            Guard::Nothing => add("security", json!([])),
+        };
         if let Some(body) = self.body() {
-            shown["requestBody"] = body;
+            add("requestBody", body);
         }
-        shown
+        shown.into()
     }
 
     fn parameters(&self, path: &str) -> Value {
@@ -163,11 +163,14 @@ impl Operation {
                     let location = json!({"$ref": "#/components/headers/Location"});
                     headers.insert("Location".to_owned(), location);
                 }
-                let mut response = json!({"description": text, "headers": headers});
+                let mut response = Map::new();
+                response.insert("description".to_owned(), text.into());
+                response.insert("headers".to_owned(), headers.into());
                 if let Some(name) = body.filter(|_| !is_head) {
-                    response["content"] = json!({media_type: {"schema": schema(name)}});
+                    let content = json!({media_type: {"schema": schema(name)}});
+                    response.insert("content".to_owned(), content);
                 }
-                responses.insert(status, response);
+                responses.insert(status, response.into());
             };
         for answer in self.answers {
             let is_home = path == "/v2/" && answer.status == 200;
