@@ -1,6 +1,6 @@
 //! How callers are known: by a token of Keystone, by a signature, or by nothing but their word.
 //!
-//! On REST [`headers`] takes from a request what it shows of its caller, and with Keystone on what it
+//! On REST `headers` takes from a request what it shows of its caller, and with Keystone on what it
 //! says of it, before anything else looks at it; on WebSocket a session holds what a connection has
 //! shown.
 
