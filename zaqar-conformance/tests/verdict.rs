@@ -140,7 +140,9 @@ fn a_claim_prolongs_a_life_and_what_it_prolonged_is_not_late() {
 
 #[test]
 fn a_claim_that_was_over_before_its_answer_may_have_prolonged_what_that_does_not_show() {
-    for (answered_after_s, is_late) in [(Synthetic::LEASE_S - 1, true), (Synthetic::LEASE_S, false)]
+    let lease_s = Synthetic::LEASE_S;
+    for (answered_after_s, seen_after_s, is_late) in
+        [(lease_s - 1, 0, true), (lease_s, 0, false), (lease_s, lease_s + 1, true)]
     {
         let mut history = Synthetic::new();
         history.post(&[1]);
@@ -149,6 +151,7 @@ fn a_claim_that_was_over_before_its_answer_may_have_prolonged_what_that_does_not
             meanwhile.take(9, &[]);
             meanwhile.advance(answered_after_s);
         });
+        history.advance(seen_after_s);
         history.last_look(&[1]);
         if is_late {
             found_by(&history.judge(), "late");

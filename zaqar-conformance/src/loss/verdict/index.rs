@@ -72,8 +72,11 @@ pub(super) struct Index<'h> {
     last_looks: BTreeMap<QueueTag, LastLook<'h>>,
     /// Pops without an answer, purges and deletions: what may have removed any message of a queue.
     sweeping: BTreeMap<QueueTag, Vec<&'h Call>>,
-    /// Queues of claims that may have prolonged lives of which no answer tells.
+    /// Claims and renewals without an answer: what may have prolonged any life.
     prolonging: BTreeSet<QueueTag>,
+    /// Until when claims may have prolonged lives, in milliseconds, that were over before their
+    /// answers came: those do not show what the claims held.
+    overdue: BTreeMap<QueueTag, i64>,
 }
 
 impl<'h> Index<'h> {
@@ -89,6 +92,7 @@ impl<'h> Index<'h> {
             deletes: BTreeMap::new(),
             sweeping: BTreeMap::new(),
             prolonging: BTreeSet::new(),
+            overdue: BTreeMap::new(),
         };
         for call in &history.calls {
             index.add(call);
@@ -139,8 +143,12 @@ impl<'h> Index<'h> {
             | Action::List(_)
             | Action::Get { .. } => {}
         }
-        if may_prolong_unseen(call) {
+        if unanswered && matches!(call.action, Action::Claim { .. } | Action::Renew { .. }) {
             self.prolonging.insert(call.queue);
+        }
+        if let Some(until_ms) = prolonged_unseen_ms(call) {
+            let known = self.overdue.entry(call.queue).or_insert(until_ms);
+            *known = until_ms.max(*known);
         }
     }
 
@@ -256,7 +264,8 @@ impl<'h> Index<'h> {
                 }
                 _ => None,
             });
-        spans.chain([own]).max()
+        let unseen = self.overdue.get(&post.call.queue).copied();
+        spans.chain([own]).chain(unseen).max()
     }
 
     /// The last look at `queue`, if it was completed.
@@ -271,13 +280,12 @@ impl<'h> Index<'h> {
     }
 }
 
-/// Whether a call may have prolonged the life of a message that its answer does not show: because
-/// there is no answer, or because the claim was over before it came, so that it shows nothing that
-/// the claim held.
-fn may_prolong_unseen(call: &Call) -> bool {
-    let (Action::Claim { ttl, .. } | Action::Renew { ttl, .. }) = &call.action else {
-        return false;
+/// Until when a call may have prolonged the life of a message that its answer does not show: the
+/// claim was over before the answer came, which shows nothing that was not held any more.
+fn prolonged_unseen_ms(call: &Call) -> Option<i64> {
+    let (Action::Claim { ttl, grace, .. } | Action::Renew { ttl, grace, .. }) = &call.action else {
+        return None;
     };
-    let over = call.ended.at >= call.invoked.at.after(*ttl);
-    call.outcome == Outcome::Indeterminate || (call.is_ok() && over)
+    let is_over = call.ended.at >= call.invoked.at.after(*ttl);
+    (call.is_ok() && is_over).then(|| call.ended.at.after(ttl.plus(*grace)).as_millis())
 }
