@@ -73,6 +73,10 @@ pub struct RawOptions {
     #[arg(long, default_value_t = 1024)]
     pub body_bytes: usize,
 
+    /// Pause between commits, in milliseconds: what one costs a machine that was idle
+    #[arg(long, default_value_t = 0)]
+    pub pause_ms: u64,
+
     /// Time to work, in seconds
     #[arg(long, default_value_t = 5)]
     pub seconds: u64,
@@ -95,7 +99,7 @@ pub struct RawResult {
     pub rows_per_commit: u32,
     /// Bytes of one row's body.
     pub body_bytes: usize,
-    /// Time worked.
+    /// Time worked, pauses left out.
     pub seconds: f64,
     /// Rows done.
     pub rows: u64,
@@ -103,6 +107,8 @@ pub struct RawResult {
     pub rows_per_s: f64,
     /// Mean time of a commit.
     pub commit_us_mean: f64,
+    /// Median time of a commit.
+    pub commit_us_p50: f64,
 }
 
 /// Runs the loop and prints what it reached.
@@ -121,10 +127,11 @@ pub fn command(options: &RawOptions) -> anyhow::Result<bool> {
 /// One line about a result.
 #[must_use]
 pub fn describe(result: &RawResult) -> String {
-    let RawResult { work, rows_per_commit, rows_per_s, commit_us_mean, seconds, .. } = result;
+    let RawResult { work, rows_per_commit, rows_per_s, seconds, .. } = result;
+    let RawResult { commit_us_mean, commit_us_p50, .. } = result;
     format!(
         "raw-sqlite  {}, {rows_per_commit} rows per commit: {rows_per_s:.0} rows/s, \
-         {commit_us_mean:.0} µs per commit, {seconds:.1} s",
+         {commit_us_mean:.0} µs per commit (p50 {commit_us_p50:.0}), {seconds:.1} s",
         work.name()
     )
 }
@@ -154,52 +161,80 @@ async fn work(options: &RawOptions) -> anyhow::Result<RawResult> {
         .await
         .with_context(|| format!("cannot open {}", options.path.display()))?;
     sqlx::raw_sql(SCHEMA).execute(&mut connection).await?;
-    let (elapsed, commits) = match options.work {
+    let mut commits = match options.work {
         RawWork::Insert => insert_rows(&mut connection, options).await?,
         RawWork::ClaimDelete => claim_rows(&mut connection, options).await?,
     };
     connection.close().await?;
-    let rows = commits * u64::from(options.rows_per_commit);
+    commits.times.sort_unstable();
+    let busy: Duration = commits.times.iter().sum();
+    let p50 = commits.times.get(commits.times.len() / 2).copied().unwrap_or_default();
+    let rows = commits.count() * u64::from(options.rows_per_commit);
     Ok(RawResult {
         work: options.work,
         rows_per_commit: options.rows_per_commit,
         body_bytes: options.body_bytes,
-        seconds: elapsed.as_secs_f64(),
+        seconds: busy.as_secs_f64(),
         rows,
-        rows_per_s: rows as f64 / elapsed.as_secs_f64(),
-        commit_us_mean: elapsed.as_secs_f64() * 1e6 / commits.max(1) as f64,
+        rows_per_s: rows as f64 / busy.as_secs_f64(),
+        commit_us_mean: busy.as_secs_f64() * 1e6 / commits.count().max(1) as f64,
+        commit_us_p50: p50.as_secs_f64() * 1e6,
     })
+}
+
+/// How long each commit took.
+struct Commits {
+    until: Instant,
+    pause: Duration,
+    times: Vec<Duration>,
+}
+
+impl Commits {
+    fn start(options: &RawOptions) -> Self {
+        let until = Instant::now() + Duration::from_secs(options.seconds);
+        Self { until, pause: Duration::from_millis(options.pause_ms), times: Vec::new() }
+    }
+
+    /// Pauses if it is to; whether there is time for another.
+    async fn next(&self) -> bool {
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
+        Instant::now() < self.until
+    }
+
+    fn count(&self) -> u64 {
+        self.times.len() as u64
+    }
 }
 
 async fn insert_rows(
     connection: &mut SqliteConnection,
     options: &RawOptions,
-) -> anyhow::Result<(Duration, u64)> {
+) -> anyhow::Result<Commits> {
     let insert: Arc<str> = insert_sql(options.rows_per_commit).into();
     let body: Arc<str> = "x".repeat(options.body_bytes).into();
-    let duration = Duration::from_secs(options.seconds);
-    let started = Instant::now();
-    let mut commits = 0_u64;
-    while started.elapsed() < duration {
-        let created = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
+    let mut commits = Commits::start(options);
+    while commits.next().await {
+        let begun = Instant::now();
         let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&insert)));
         for _ in 0..options.rows_per_commit {
+            let created = i64::try_from(commits.count())?;
             query = query.bind(1_i64).bind(created).bind(3600_i64).bind(Arc::clone(&body));
         }
         query.execute(&mut *connection).await?;
-        commits += 1;
+        commits.times.push(begun.elapsed());
     }
-    let elapsed = started.elapsed();
-    let rows = commits * u64::from(options.rows_per_commit);
+    let rows = commits.count() * u64::from(options.rows_per_commit);
     let counted = count(connection).await?;
     ensure!(counted == rows, "{counted} rows stored instead of {rows}");
-    Ok((elapsed, commits))
+    Ok(commits)
 }
 
 async fn claim_rows(
     connection: &mut SqliteConnection,
     options: &RawOptions,
-) -> anyhow::Result<(Duration, u64)> {
+) -> anyhow::Result<Commits> {
     let rows = options.seconds.saturating_mul(ROWS_TO_CLAIM_PER_S);
     let fill = "BEGIN; \
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT ?) \
@@ -208,22 +243,20 @@ async fn claim_rows(
          COMMIT; PRAGMA wal_checkpoint(TRUNCATE)";
     let body = "x".repeat(options.body_bytes);
     sqlx::query(fill).bind(i64::try_from(rows)?).bind(body).execute(&mut *connection).await?;
-    let duration = Duration::from_secs(options.seconds);
-    let started = Instant::now();
-    let mut commits = 0_u64;
-    while started.elapsed() < duration {
+    let mut commits = Commits::start(options);
+    while commits.next().await {
+        let begun = Instant::now();
         let limit = i64::from(options.rows_per_commit);
         sqlx::query(CLAIM_DELETE).bind(limit).fetch_all(&mut *connection).await?;
-        commits += 1;
+        commits.times.push(begun.elapsed());
     }
-    let elapsed = started.elapsed();
     let per_commit = u64::from(options.rows_per_commit);
     // What the last commit claimed is not deleted yet.
-    let left = rows.saturating_sub(commits.saturating_sub(1) * per_commit);
+    let left = rows.saturating_sub(commits.count().saturating_sub(1) * per_commit);
     let counted = count(connection).await?;
     ensure!(left >= per_commit, "all {rows} rows were claimed before the time was up");
     ensure!(counted == left, "{counted} rows are left instead of {left}");
-    Ok((elapsed, commits))
+    Ok(commits)
 }
 
 async fn count(connection: &mut SqliteConnection) -> anyhow::Result<u64> {
@@ -271,6 +304,7 @@ mod tests {
                 work,
                 rows_per_commit: 10,
                 body_bytes: 100,
+                pause_ms: 0,
                 seconds: 1,
                 path,
                 json: None,
@@ -288,6 +322,7 @@ mod tests {
             work: RawWork::Insert,
             rows_per_commit: 1,
             body_bytes: 100,
+            pause_ms: 1,
             seconds: 1,
             path: file.path().to_owned(),
             json: None,

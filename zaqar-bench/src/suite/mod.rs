@@ -184,6 +184,7 @@ fn run_raw(options: &SuiteOptions, raw: &mut Vec<RawSeries>) -> anyhow::Result<(
             work,
             rows_per_commit,
             body_bytes: options.options.body_bytes,
+            pause_ms: 0,
             seconds: options.raw_seconds,
             path: options.raw_path.clone(),
             json: None,
