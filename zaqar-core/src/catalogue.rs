@@ -1,32 +1,39 @@
 //! The catalogue: which pool a queue lives in.
+//!
+//! Keyed by incarnation: a queue that is deleted and made again is placed anew, and of two nodes
+//! that make a queue at once neither can redirect the other's.
 
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::ids::{PoolName, ProjectId, QueueName};
+use crate::ids::{Incarnation, PoolName};
 use crate::page::{Page, PageLimit};
-use crate::queue::QueueKey;
+use crate::queue::QueueRef;
 
 /// One mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogueEntry {
-    /// The queue or topic.
-    pub key: QueueKey,
-    /// The pool that holds it.
+    /// The incarnation of a queue or topic.
+    pub queue: QueueRef,
+    /// The pool that takes its posts.
     pub pool: PoolName,
-    /// Counts the queue's moves from pool to pool, from 0.
+    /// The pool that it is being moved out of, which may hold messages still.
+    pub source: Option<PoolName>,
+    /// Counts the moves from pool to pool, from 0.
     pub epoch: u64,
 }
 
 /// The catalogue of an installation.
 #[async_trait]
 pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
-    /// Maps a queue, replacing an earlier mapping. The pool need not be known.
+    /// Maps an incarnation that is not mapped yet, under epoch 0. The pool need not be known.
+    /// `QueueMoved` if the incarnation is mapped to another pool, or was moved.
     ///
     /// # Guarantees
-    /// On `Ok` the mapping is stored as given.
+    /// G17: on `Ok` the incarnation is mapped to this pool; a mapping is never replaced.
     ///
     /// # Errors
+    /// - `QueueMoved` — the incarnation is mapped otherwise.
     /// - `Backend` — the engine failed; `effect` says whether it may have happened.
     ///
     /// # Cancellation
@@ -37,16 +44,16 @@ pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
     /// Safe.
     ///
     /// # Implementors
-    /// O(1).
+    /// Compare and store in one step. O(1).
     ///
     /// # Conformance
     /// `catalogue.put.*`.
-    async fn catalogue_put(&self, entry: CatalogueEntry) -> Result<()>;
+    async fn catalogue_put(&self, queue: &QueueRef, pool: &PoolName) -> Result<()>;
 
     /// Reads a mapping; `QueueNotMapped` if there is none.
     ///
     /// # Guarantees
-    /// G12: the mapping as last stored.
+    /// G11: the mapping of this incarnation as last stored.
     ///
     /// # Errors
     /// - `QueueNotMapped`.
@@ -63,17 +70,17 @@ pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Conformance
     /// `catalogue.get.*`, `catalogue.put.*`, `reopen.pools.*`.
-    async fn catalogue_get(&self, key: &QueueKey) -> Result<CatalogueEntry>;
+    async fn catalogue_get(&self, queue: &QueueRef) -> Result<CatalogueEntry>;
 
-    /// Changes the pool and the epoch of an existing mapping, provided that its epoch is lower;
-    /// `QueueNotMapped` if there is none, `QueueMoved` if its epoch is not lower.
+    /// Begins a move: changes the pool, remembers the one before as the source and sets the epoch,
+    /// provided that the stored epoch is lower and no move is going on.
     ///
     /// # Guarantees
-    /// G17: on `Ok` the mapping has the new pool and epoch; an epoch never goes back.
+    /// G17: on `Ok` the mapping has the new pool, source and epoch; an epoch never goes back.
     ///
     /// # Errors
     /// - `QueueNotMapped`.
-    /// - `QueueMoved` — the stored epoch is not lower.
+    /// - `QueueMoved` — the stored epoch is not lower, or a move is going on.
     /// - `Backend` — the engine failed; `effect` says whether it may have happened.
     ///
     /// # Cancellation
@@ -88,7 +95,31 @@ pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Conformance
     /// `catalogue.move.*`, `catalogue.get.*`.
-    async fn catalogue_move(&self, key: &QueueKey, pool: &PoolName, epoch: u64) -> Result<()>;
+    async fn catalogue_move(&self, queue: &QueueRef, pool: &PoolName, epoch: u64) -> Result<()>;
+
+    /// Ends the move of this epoch: the source holds nothing any more.
+    ///
+    /// # Guarantees
+    /// G17: on `Ok` the mapping has no source.
+    ///
+    /// # Errors
+    /// - `QueueNotMapped`.
+    /// - `QueueMoved` — the stored epoch is another.
+    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
+    ///
+    /// # Cancellation
+    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
+    /// half (G16).
+    ///
+    /// # Idempotence
+    /// Safe.
+    ///
+    /// # Implementors
+    /// Compare and replace in one step. O(1).
+    ///
+    /// # Conformance
+    /// `catalogue.settle.*`, `catalogue.get.*`.
+    async fn catalogue_settle(&self, queue: &QueueRef, epoch: u64) -> Result<()>;
 
     /// Removes a mapping; silent if there is none.
     ///
@@ -110,35 +141,9 @@ pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Conformance
     /// `catalogue.delete.*`, `catalogue.get.*`.
-    async fn catalogue_delete(&self, key: &QueueKey) -> Result<()>;
+    async fn catalogue_delete(&self, queue: &QueueRef) -> Result<()>;
 
-    /// Lists a project's mappings, queues before topics, each ascending by name.
-    ///
-    /// # Guarantees
-    /// G12: this project's mappings, strictly after the marker.
-    ///
-    /// # Errors
-    /// - `Backend` — the engine failed; effect `None`.
-    ///
-    /// # Cancellation
-    /// Nothing is changed, so nothing is left behind.
-    ///
-    /// # Idempotence
-    /// A read.
-    ///
-    /// # Implementors
-    /// O(page).
-    ///
-    /// # Conformance
-    /// `catalogue.list.*`.
-    async fn catalogue_list(
-        &self,
-        project: &ProjectId,
-        marker: Option<&QueueKey>,
-        limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>>;
-
-    /// Lists what a pool holds, of all projects, in the order of project, kind and name.
+    /// Lists what takes its posts in a pool, of all projects, ascending by incarnation.
     ///
     /// # Guarantees
     /// Every mapping to that pool, strictly after the marker.
@@ -160,14 +165,14 @@ pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
     async fn catalogue_list_by_pool(
         &self,
         pool: &PoolName,
-        marker: Option<&QueueKey>,
+        marker: Option<Incarnation>,
         limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>>;
+    ) -> Result<Page<CatalogueEntry, Incarnation>>;
 
-    /// Counts a project's mappings that name `queue`, of either kind; for diagnosis.
+    /// Lists what is being moved, of all projects and pools, ascending by incarnation.
     ///
     /// # Guarantees
-    /// At most one for each kind.
+    /// Every mapping with a source, strictly after the marker.
     ///
     /// # Errors
     /// - `Backend` — the engine failed; effect `None`.
@@ -179,31 +184,13 @@ pub trait CatalogueController: std::fmt::Debug + Send + Sync + 'static {
     /// A read.
     ///
     /// # Implementors
-    /// O(1).
+    /// O(page), however many mappings there are.
     ///
     /// # Conformance
-    /// `catalogue.delete.*`.
-    async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64>;
-
-    /// Removes all mappings.
-    ///
-    /// # Guarantees
-    /// On `Ok` there is no mapping.
-    ///
-    /// # Errors
-    /// - `Backend` — the engine failed; `effect` says whether it may have happened.
-    ///
-    /// # Cancellation
-    /// Not begun, or finished whole: the effect is unknown to a caller that stopped waiting, never
-    /// half (G16).
-    ///
-    /// # Idempotence
-    /// Safe.
-    ///
-    /// # Implementors
-    /// O(mappings).
-    ///
-    /// # Conformance
-    /// `catalogue.delete.*`.
-    async fn catalogue_delete_all(&self) -> Result<()>;
+    /// `catalogue.list.*`.
+    async fn catalogue_list_moving(
+        &self,
+        marker: Option<Incarnation>,
+        limit: PageLimit,
+    ) -> Result<Page<CatalogueEntry, Incarnation>>;
 }

@@ -97,12 +97,8 @@ fn all(sharded: bool) -> Vec<(&'static str, Vec<Document>)> {
         (
             CATALOGUE,
             vec![
-                doc! { "name": "listing", "key": { "project": 1, "kind": 1, "name": 1 } },
-                doc! {
-                    "name": "by_pool",
-                    "key": { "pool": 1, "project": 1, "kind": 1, "name": 1 },
-                },
-                doc! { "name": "by_queue", "key": { "project": 1, "name": 1 } },
+                doc! { "name": "of_pool", "key": { "pool": 1, "incarnation": 1 } },
+                index("moving", doc! { "incarnation": 1 }, doc! { "source": { "$exists": true } }),
             ],
         ),
         (META, Vec::new()),

@@ -8,8 +8,8 @@ use mongodb::{Client, Database};
 use zaqar_core::{
     Body, ClaimId, Clock, CreateClaim, Effect, GcOptions, IdempotencyKey, LeaseDeliveries, LeaseId,
     ListMessages, ListQueues, ManualClock, NewMessage, NewSubscription, OpenError, PageLimit,
-    PostKey, PostMessages, ProjectId, QueueEnd, QueueKey, QueueKind, QueueName, QueueRef, Redrive,
-    Ttl,
+    PoolName, PostKey, PostMessages, ProjectId, QueueEnd, QueueKey, QueueKind, QueueName, QueueRef,
+    Redrive, Ttl,
 };
 use zaqar_storage_mongo::{MongoDrivers, OpenOptions};
 use zaqar_testbed::{Backend, Options, Service};
@@ -119,7 +119,8 @@ async fn use_everything(drivers: &MongoDrivers, clock: &ManualClock) -> anyhow::
     let project = ProjectId::new("p")?;
     control.queues().queue_list(&project, QueueKind::Queue, ListQueues::new()).await?;
     control.queues().queue_list_deleting(limit).await?;
-    control.catalogue().catalogue_list(&project, None, limit).await?;
+    control.catalogue().catalogue_list_by_pool(&PoolName::new("pool")?, None, limit).await?;
+    control.catalogue().catalogue_list_moving(None, limit).await?;
     control.flavors().flavor_list(&project, None, limit).await?;
     control.pools().pool_list_by_flavor(None).await?;
     Ok(queue)

@@ -114,7 +114,7 @@ fn other_key(name: &str) -> Option<Key> {
         "flavors" => Key::Global("flavors", "all"),
         "flavor_names" => Key::Global("flavors", "names"),
         "catalogue" => Key::Global("catalogue", "all"),
-        "catalogue_names" => Key::Global("catalogue", "names"),
+        "catalogue_moving" => Key::Global("catalogue", "moving"),
         "catalogue_pools" => Key::Global("catalogue", "pools"),
         "store" => Key::Global("store", "record"),
         "incarnations" => Key::Global("store", "incarnations"),

@@ -102,9 +102,9 @@ scripts! {
     BUCKET_DUE = "bucket_due";
     BUCKET_MARK = "bucket_mark";
     BUCKET_USE = "bucket_use";
+    CATALOGUE_CHANGE = "catalogue_change";
     CATALOGUE_DELETE = "catalogue_delete";
     CATALOGUE_LIST = "catalogue_list";
-    CATALOGUE_PUT = "catalogue_put";
     CLAIM_CREATE = "claim_create";
     CLAIM_DELETE = "claim_delete";
     CLAIM_GET = "claim_get";

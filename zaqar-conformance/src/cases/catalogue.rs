@@ -2,7 +2,7 @@
 
 use zaqar_core::{
     Capabilities, Capability, CatalogueEntry, Error, Flavor, FlavorName, PoolName, ProjectId,
-    QueueKey, QueueName,
+    QueueKey, QueueKind, QueueName, QueueRef,
 };
 
 use super::support::{limit, nth};
@@ -14,19 +14,37 @@ cases! {
         level: Core,
         guarantees: [],
         methods: ["catalogue_put", "catalogue_get"],
-        summary: "A mapping reads as it was stored; storing it again replaces pool and epoch; its pool need not be known.",
+        summary: "A mapping reads as it was stored, under epoch 0 and with no source; its pool need not be known.",
     }
-    missing_mapping_is_not_found = "catalogue.get.missing" {
+    mapping_is_not_replaced = "catalogue.put.never_replaces" {
         level: Core,
-        guarantees: [G12],
-        methods: ["catalogue_get", "catalogue_move", "catalogue_delete"],
-        summary: "Another name, project or kind is not mapped: not read, not moved, silent to delete.",
+        guarantees: [G17],
+        methods: ["catalogue_put"],
+        summary: "Mapping again to the same pool is a repeat; to another one, or once the queue was moved, it is refused and changes nothing.",
+    }
+    racing_nodes_agree = "catalogue.put.race" {
+        level: Core,
+        guarantees: [G17],
+        methods: ["catalogue_put"],
+        summary: "Of two nodes that map an incarnation to different pools at once, one succeeds.",
+    }
+    incarnations_are_mapped_alone = "catalogue.get.missing" {
+        level: Core,
+        guarantees: [G11, G12],
+        methods: ["catalogue_get", "catalogue_move", "catalogue_settle", "catalogue_delete"],
+        summary: "Another incarnation of the same name is not mapped: not read, not moved, not settled, silent to delete.",
     }
     moves_go_forward_alone = "catalogue.move.epochs_ascend" {
         level: Core,
         guarantees: [G17],
-        methods: ["catalogue_move"],
-        summary: "A move sets pool and epoch if its epoch is higher; an equal or lower one is refused and changes nothing.",
+        methods: ["catalogue_move", "catalogue_settle"],
+        summary: "A move sets pool, source and epoch if its epoch is higher; an equal or lower one is refused and changes nothing.",
+    }
+    moves_do_not_overlap = "catalogue.settle.ends_a_move" {
+        level: Core,
+        guarantees: [G17],
+        methods: ["catalogue_move", "catalogue_settle"],
+        summary: "No move begins before the one before is settled; only its own epoch settles it, as often as one likes.",
     }
     racing_moves_have_one_winner = "catalogue.move.race" {
         level: Core,
@@ -34,23 +52,23 @@ cases! {
         methods: ["catalogue_move"],
         summary: "Of two nodes that move a queue under one epoch at once, one succeeds.",
     }
-    project_lists_its_own = "catalogue.list.project" {
-        level: Core,
-        guarantees: [G9, G12],
-        methods: ["catalogue_list"],
-        summary: "A project's mappings are paged, queues before topics, each by name, and no other project's shown.",
-    }
     pool_lists_what_it_holds = "catalogue.list.pool" {
         level: Core,
         guarantees: [G9],
         methods: ["catalogue_list_by_pool"],
-        summary: "What a pool holds is paged over all projects, in the order of project, kind and name.",
+        summary: "What a pool holds is paged over all projects, ascending by incarnation; a moved queue is in its new pool.",
     }
-    mappings_are_counted_and_removed = "catalogue.delete.counted" {
+    moves_are_listed = "catalogue.list.moving" {
+        level: Core,
+        guarantees: [G9, G17],
+        methods: ["catalogue_list_moving"],
+        summary: "What is being moved is paged over all pools until it is settled or removed.",
+    }
+    mappings_are_removed = "catalogue.delete.one" {
         level: Core,
         guarantees: [],
-        methods: ["catalogue_delete", "catalogue_count", "catalogue_delete_all"],
-        summary: "Mappings of a name count queue and topic; removed ones are gone; removing all leaves none.",
+        methods: ["catalogue_delete"],
+        summary: "A removed mapping is gone from reads and listings, its neighbours stay; removing it again is silent.",
     }
     flavor_reads_as_stored = "flavor.put.reads_as_stored" {
         level: Core,
@@ -86,178 +104,247 @@ fn is_no_flavor(error: &Error) -> bool {
     matches!(error, Error::FlavorNotFound { .. })
 }
 
-fn entry(key: &QueueKey, pool: &str, epoch: u64) -> Result<CatalogueEntry, Failure> {
-    Ok(CatalogueEntry { key: key.clone(), pool: PoolName::new(pool)?, epoch })
+fn is_moved(error: &Error) -> bool {
+    matches!(error, Error::QueueMoved { .. })
 }
 
-fn queue(project: &ProjectId, name: &str) -> Result<QueueKey, Failure> {
-    Ok(QueueKey::queue(project.clone(), QueueName::new(name)?))
+fn pool(name: &str) -> Result<PoolName, Failure> {
+    Ok(PoolName::new(name)?)
 }
 
-fn topic(project: &ProjectId, name: &str) -> Result<QueueKey, Failure> {
-    Ok(QueueKey::topic(project.clone(), QueueName::new(name)?))
+fn entry(
+    queue: &QueueRef,
+    at: &str,
+    source: Option<&str>,
+    epoch: u64,
+) -> Result<CatalogueEntry, Failure> {
+    let source = source.map(pool).transpose()?;
+    Ok(CatalogueEntry { queue: queue.clone(), pool: pool(at)?, source, epoch })
 }
 
 async fn mapping_reads_as_stored(ctx: &Context) -> CaseResult {
     let catalogue = ctx.control.catalogue();
-    let key = queue(&ctx.project("main")?, "orders")?;
-    for (pool, epoch) in [("unknown-pool", 0), ("another", 3), ("third", 1)] {
-        let stored = entry(&key, pool, epoch)?;
-        catalogue.catalogue_put(stored.clone()).await?;
-        check_eq!(catalogue.catalogue_get(&key).await?, stored, "the mapping to {pool}");
+    let queue = ctx.unopened("orders").await?;
+    let key = QueueKey { kind: QueueKind::Topic, ..queue.key.clone() };
+    let topic = key.incarnate(ctx.control.queues().queue_allocate_incarnation().await?);
+    for (queue, at) in [(queue, "unknown-pool"), (topic, "Another.pool_2")] {
+        catalogue.catalogue_put(&queue, &pool(at)?).await?;
+        let found = catalogue.catalogue_get(&queue).await?;
+        check_eq!(found, entry(&queue, at, None, 0)?, "the mapping to {at}");
     }
     Ok(())
 }
 
-async fn missing_mapping_is_not_found(ctx: &Context) -> CaseResult {
+async fn mapping_is_not_replaced(ctx: &Context) -> CaseResult {
     let catalogue = ctx.control.catalogue();
-    let (main, other) = (ctx.project("main")?, ctx.project("other")?);
-    let key = queue(&main, "orders")?;
-    let stored = entry(&key, "pool", 1)?;
-    catalogue.catalogue_put(stored.clone()).await?;
-    for stranger in [
-        queue(&main, "order")?,
-        queue(&main, "Orders")?,
-        queue(&other, "orders")?,
-        queue(&other, "x")?,
-        topic(&main, "orders")?,
-    ] {
-        expect_err(catalogue.catalogue_get(&stranger).await, is_unmapped, format!("{stranger:?}"))?;
-        let moved = catalogue.catalogue_move(&stranger, &PoolName::new("p")?, 9).await;
-        expect_err(moved, is_unmapped, format!("moving {stranger:?}"))?;
-        catalogue.catalogue_delete(&stranger).await?;
+    let queue = ctx.unopened("orders").await?;
+    let (first, second) = (pool("first")?, pool("second")?);
+    catalogue.catalogue_put(&queue, &first).await?;
+    catalogue.catalogue_put(&queue, &first).await?;
+    expect_err(catalogue.catalogue_put(&queue, &second).await, is_moved, "another pool")?;
+    check_eq!(catalogue.catalogue_get(&queue).await?, entry(&queue, "first", None, 0)?, "after it");
+    catalogue.catalogue_move(&queue, &second, 1).await?;
+    for at in [&first, &second] {
+        expect_err(catalogue.catalogue_put(&queue, at).await, is_moved, "a moved queue")?;
     }
-    check_eq!(catalogue.catalogue_get(&key).await?, stored, "the mapping afterwards");
+    let moved = entry(&queue, "second", Some("first"), 1)?;
+    check_eq!(catalogue.catalogue_get(&queue).await?, moved, "the moved queue's mapping");
     Ok(())
 }
 
-async fn moves_go_forward_alone(ctx: &Context) -> CaseResult {
-    let catalogue = ctx.control.catalogue();
-    let key = queue(&ctx.project("main")?, "orders")?;
-    catalogue.catalogue_put(entry(&key, "old", 0)?).await?;
-    catalogue.catalogue_move(&key, &PoolName::new("new")?, 4).await?;
-    let moved = entry(&key, "new", 4)?;
-    check_eq!(catalogue.catalogue_get(&key).await?, moved, "the mapping once moved");
-    let refused = |error: &Error| matches!(error, Error::QueueMoved { .. });
-    for epoch in [4, 3, 0] {
-        let late = catalogue.catalogue_move(&key, &PoolName::new("late")?, epoch).await;
-        expect_err(late, refused, format!("a move of epoch {epoch} at 4"))?;
-        check_eq!(catalogue.catalogue_get(&key).await?, moved, "the mapping after it");
-    }
-    Ok(())
-}
-
-async fn racing_moves_have_one_winner(ctx: &Context) -> CaseResult {
+async fn racing_nodes_agree(ctx: &Context) -> CaseResult {
     let other = ctx.second_handle().await?;
-    let key = queue(&ctx.project("main")?, "orders")?;
-    ctx.control.catalogue().catalogue_put(entry(&key, "old", 0)?).await?;
-    for epoch in 1..=15 {
-        let (left, right) = (PoolName::new("left")?, PoolName::new("right")?);
+    let (left, right) = (pool("left")?, pool("right")?);
+    for number in 0..15 {
+        let queue = ctx.unopened(&format!("orders-{number}")).await?;
         let (a, b) = futures_util::future::join(
-            ctx.control.catalogue().catalogue_move(&key, &left, epoch),
-            other.control.catalogue().catalogue_move(&key, &right, epoch),
+            ctx.control.catalogue().catalogue_put(&queue, &left),
+            other.control.catalogue().catalogue_put(&queue, &right),
         )
         .await;
-        check!(a.is_ok() != b.is_ok(), "two moves under epoch {epoch}: {a:?} and {b:?}");
+        check!(a.is_ok() != b.is_ok(), "mapped twice at once: {a:?} and {b:?}");
         let winner = if a.is_ok() { "left" } else { "right" };
-        let found = ctx.control.catalogue().catalogue_get(&key).await?;
-        check_eq!(found, entry(&key, winner, epoch)?, "the mapping after epoch {epoch}");
+        let found = ctx.control.catalogue().catalogue_get(&queue).await?;
+        check_eq!(found, entry(&queue, winner, None, 0)?, "the mapping");
     }
     other.close().await;
     Ok(())
 }
 
-/// Maps `names`, queue and topic each, in `project` to `pool`; returns the keys in order.
-async fn map(
-    ctx: &Context,
-    project: &ProjectId,
-    pool: &str,
-    names: &[&str],
-) -> Result<Vec<QueueKey>, Failure> {
-    let mut keys = Vec::new();
-    for name in names.iter().rev() {
-        keys.extend([topic(project, name)?, queue(project, name)?]);
-    }
-    for key in &keys {
-        ctx.control.catalogue().catalogue_put(entry(key, pool, 0)?).await?;
-    }
-    keys.sort();
-    Ok(keys)
+async fn incarnations_are_mapped_alone(ctx: &Context) -> CaseResult {
+    let catalogue = ctx.control.catalogue();
+    let queue = ctx.unopened("orders").await?;
+    catalogue.catalogue_put(&queue, &pool("pool")?).await?;
+    let next = queue.key.incarnate(ctx.control.queues().queue_allocate_incarnation().await?);
+    expect_err(catalogue.catalogue_get(&next).await, is_unmapped, "the next incarnation")?;
+    let moved = catalogue.catalogue_move(&next, &pool("p")?, 9).await;
+    expect_err(moved, is_unmapped, "moving it")?;
+    expect_err(catalogue.catalogue_settle(&next, 0).await, is_unmapped, "settling it")?;
+    catalogue.catalogue_delete(&next).await?;
+    let found = catalogue.catalogue_get(&queue).await?;
+    check_eq!(found, entry(&queue, "pool", None, 0)?, "the mapping afterwards");
+    Ok(())
 }
 
-async fn project_lists_its_own(ctx: &Context) -> CaseResult {
+async fn moves_go_forward_alone(ctx: &Context) -> CaseResult {
     let catalogue = ctx.control.catalogue();
-    let (main, other) = (ctx.project("main")?, ctx.project("main.other")?);
-    check!(
-        catalogue.catalogue_list(&main, None, limit(10)?).await?.items.is_empty(),
-        "a fresh catalogue lists something"
-    );
-    let wanted = map(ctx, &main, "pool", &["a", "B", "a.b", "c", "d", "Z"]).await?;
-    map(ctx, &other, "pool", &["a", "x"]).await?;
-    for size in [1, 5, 12, 100] {
-        let (mut found, mut marker) = (Vec::new(), None);
-        loop {
-            let page = catalogue.catalogue_list(&main, marker.as_ref(), limit(size)?).await?;
-            if page.items.is_empty() {
-                break;
-            }
-            check!(page.next.is_some() && found.len() <= 12, "a walk of mappings does not end");
-            found.extend(page.items.into_iter().map(|entry| entry.key));
-            marker = page.next;
-        }
-        check_eq!(found, wanted, "the project's mappings in pages of {size}");
+    let queue = ctx.unopened("orders").await?;
+    catalogue.catalogue_put(&queue, &pool("old")?).await?;
+    catalogue.catalogue_move(&queue, &pool("new")?, 4).await?;
+    let moved = entry(&queue, "new", Some("old"), 4)?;
+    check_eq!(catalogue.catalogue_get(&queue).await?, moved, "the mapping once moved");
+    catalogue.catalogue_settle(&queue, 4).await?;
+    let settled = entry(&queue, "new", None, 4)?;
+    for epoch in [4, 3, 0] {
+        let late = catalogue.catalogue_move(&queue, &pool("late")?, epoch).await;
+        expect_err(late, is_moved, format!("a move of epoch {epoch} at 4"))?;
+        check_eq!(catalogue.catalogue_get(&queue).await?, settled, "the mapping after it");
     }
     Ok(())
+}
+
+async fn moves_do_not_overlap(ctx: &Context) -> CaseResult {
+    let catalogue = ctx.control.catalogue();
+    let queue = ctx.unopened("orders").await?;
+    catalogue.catalogue_put(&queue, &pool("a")?).await?;
+    catalogue.catalogue_settle(&queue, 0).await?;
+    catalogue.catalogue_move(&queue, &pool("b")?, 1).await?;
+    let moving = entry(&queue, "b", Some("a"), 1)?;
+    let early = catalogue.catalogue_move(&queue, &pool("c")?, 2).await;
+    expect_err(early, is_moved, "a move during another")?;
+    for epoch in [0, 2] {
+        let strange = catalogue.catalogue_settle(&queue, epoch).await;
+        expect_err(strange, is_moved, format!("settling epoch {epoch} at 1"))?;
+    }
+    check_eq!(catalogue.catalogue_get(&queue).await?, moving, "the mapping during the move");
+    catalogue.catalogue_settle(&queue, 1).await?;
+    catalogue.catalogue_settle(&queue, 1).await?;
+    let settled = entry(&queue, "b", None, 1)?;
+    check_eq!(catalogue.catalogue_get(&queue).await?, settled, "the settled mapping");
+    catalogue.catalogue_move(&queue, &pool("a")?, 2).await?;
+    let back = entry(&queue, "a", Some("b"), 2)?;
+    check_eq!(catalogue.catalogue_get(&queue).await?, back, "the mapping on its way back");
+    Ok(())
+}
+
+async fn racing_moves_have_one_winner(ctx: &Context) -> CaseResult {
+    let other = ctx.second_handle().await?;
+    let queue = ctx.unopened("orders").await?;
+    let catalogue = ctx.control.catalogue();
+    catalogue.catalogue_put(&queue, &pool("old")?).await?;
+    let mut before = "old";
+    for epoch in 1..=15 {
+        let (left, right) = (pool("left")?, pool("right")?);
+        let (a, b) = futures_util::future::join(
+            catalogue.catalogue_move(&queue, &left, epoch),
+            other.control.catalogue().catalogue_move(&queue, &right, epoch),
+        )
+        .await;
+        check!(a.is_ok() != b.is_ok(), "two moves under epoch {epoch}: {a:?} and {b:?}");
+        let winner = if a.is_ok() { "left" } else { "right" };
+        let found = catalogue.catalogue_get(&queue).await?;
+        let wanted = entry(&queue, winner, Some(before), epoch)?;
+        check_eq!(found, wanted, "the mapping after epoch {epoch}");
+        catalogue.catalogue_settle(&queue, epoch).await?;
+        before = winner;
+    }
+    other.close().await;
+    Ok(())
+}
+
+/// Walks the listing of a pool, or of what is being moved, in pages of `size`.
+async fn walk(
+    ctx: &Context,
+    of: Option<&PoolName>,
+    size: u32,
+) -> Result<Vec<CatalogueEntry>, Failure> {
+    let catalogue = ctx.control.catalogue();
+    let (mut found, mut marker) = (Vec::new(), None);
+    loop {
+        let page = match of {
+            Some(pool) => catalogue.catalogue_list_by_pool(pool, marker, limit(size)?).await?,
+            None => catalogue.catalogue_list_moving(marker, limit(size)?).await?,
+        };
+        if page.items.is_empty() {
+            return Ok(found);
+        }
+        let full = usize::try_from(size).unwrap_or(usize::MAX);
+        check!(page.items.len() <= full, "a page of {size} holds {}", page.items.len());
+        check!(page.next.is_some() && found.len() <= 100, "a walk of mappings does not end");
+        found.extend(page.items);
+        marker = page.next;
+    }
+}
+
+/// Maps `names` in each of three projects; returns the mappings in order.
+async fn map(ctx: &Context, at: &str, names: &[&str]) -> Result<Vec<CatalogueEntry>, Failure> {
+    let mut entries = Vec::new();
+    for label in ["b", "a", "c"] {
+        let project = ctx.project(label)?;
+        for name in names {
+            let key = QueueKey::queue(project.clone(), QueueName::new(name)?);
+            let incarnation = ctx.control.queues().queue_allocate_incarnation().await?;
+            entries.push(entry(&key.incarnate(incarnation), at, None, 0)?);
+        }
+    }
+    // Not in the order in which they are to be listed.
+    for entry in entries.iter().rev() {
+        ctx.control.catalogue().catalogue_put(&entry.queue, &entry.pool).await?;
+    }
+    Ok(entries)
 }
 
 async fn pool_lists_what_it_holds(ctx: &Context) -> CaseResult {
-    let catalogue = ctx.control.catalogue();
-    let mut wanted = Vec::new();
-    for label in ["b", "a", "c"] {
-        let project = ctx.project(label)?;
-        wanted.extend(map(ctx, &project, "pool", &["q", "Q", "r"]).await?);
-        map(ctx, &project, "pool-2", &["s"]).await?;
-    }
-    wanted.sort();
-    let pool = PoolName::new("pool")?;
-    for size in [1, 4, 18, 100] {
-        let (mut found, mut marker) = (Vec::new(), None);
-        loop {
-            let asked = catalogue.catalogue_list_by_pool(&pool, marker.as_ref(), limit(size)?);
-            let page = asked.await?;
-            if page.items.is_empty() {
-                break;
-            }
-            check!(page.next.is_some() && found.len() <= 18, "a walk of a pool does not end");
-            found.extend(page.items.into_iter().map(|entry| entry.key));
-            marker = page.next;
-        }
-        check_eq!(found, wanted, "the pool's mappings in pages of {size}");
+    let (first, second) = (pool("pool")?, pool("pool-2")?);
+    check!(walk(ctx, Some(&first), 10).await?.is_empty(), "a fresh catalogue lists something");
+    let mut wanted = map(ctx, "pool", &["q", "Q", "r", "s"]).await?;
+    let mut theirs = map(ctx, "pool-2", &["q", "t"]).await?;
+    let mut moved = wanted.remove(5);
+    ctx.control.catalogue().catalogue_move(&moved.queue, &second, 1).await?;
+    (moved.pool, moved.source, moved.epoch) = (second.clone(), Some(first.clone()), 1);
+    theirs.insert(0, moved);
+    for size in [1, 4, 11, 100] {
+        check_eq!(walk(ctx, Some(&first), size).await?, wanted, "the pool in pages of {size}");
+        check_eq!(walk(ctx, Some(&second), size).await?, theirs, "the other, in pages of {size}");
     }
     Ok(())
 }
 
-async fn mappings_are_counted_and_removed(ctx: &Context) -> CaseResult {
+async fn moves_are_listed(ctx: &Context) -> CaseResult {
     let catalogue = ctx.control.catalogue();
-    let (main, other) = (ctx.project("main")?, ctx.project("other")?);
-    map(ctx, &main, "pool", &["a", "b"]).await?;
-    map(ctx, &other, "pool", &["a"]).await?;
-    let name = QueueName::new("a")?;
-    for (wanted, doomed) in [(2, queue(&main, "a")?), (1, topic(&main, "a")?)] {
-        check_eq!(catalogue.catalogue_count(&main, &name).await?, wanted, "mappings of the name");
-        catalogue.catalogue_delete(&doomed).await?;
-        catalogue.catalogue_delete(&doomed).await?;
-        expect_err(catalogue.catalogue_get(&doomed).await, is_unmapped, "a removed mapping")?;
+    let mut entries = map(ctx, "pool", &["q", "r", "s"]).await?;
+    check!(walk(ctx, None, 10).await?.is_empty(), "moves are listed before any");
+    let mut moving = Vec::new();
+    for (number, entry) in entries.iter_mut().enumerate() {
+        if number % 2 == 0 {
+            let target = pool(if number % 4 == 0 { "x" } else { "y" })?;
+            catalogue.catalogue_move(&entry.queue, &target, 3).await?;
+            (entry.source, entry.epoch) = (Some(std::mem::replace(&mut entry.pool, target)), 3);
+            moving.push(entry.clone());
+        }
     }
-    check_eq!(catalogue.catalogue_count(&main, &name).await?, 0, "mappings of the name");
-    check_eq!(catalogue.catalogue_count(&other, &name).await?, 2, "in the other project");
-    let left = catalogue.catalogue_list(&main, None, limit(10)?).await?;
-    check_eq!(left.items.len(), 2, "mappings left");
-    catalogue.catalogue_delete_all().await?;
-    for project in [&main, &other] {
-        let left = catalogue.catalogue_list(project, None, limit(10)?).await?;
-        check!(left.items.is_empty(), "mappings are left: {:?}", left.items);
+    for size in [1, 2, 5, 100] {
+        check_eq!(walk(ctx, None, size).await?, moving, "the moves in pages of {size}");
     }
+    catalogue.catalogue_settle(&moving.remove(1).queue, 3).await?;
+    catalogue.catalogue_delete(&moving.remove(1).queue).await?;
+    check_eq!(walk(ctx, None, 10).await?, moving, "the moves that are left");
+    Ok(())
+}
+
+async fn mappings_are_removed(ctx: &Context) -> CaseResult {
+    let catalogue = ctx.control.catalogue();
+    let mut entries = map(ctx, "pool", &["q", "r"]).await?;
+    let at = pool("pool")?;
+    while entries.len() > 1 {
+        let gone = entries.remove(1);
+        catalogue.catalogue_delete(&gone.queue).await?;
+        catalogue.catalogue_delete(&gone.queue).await?;
+        expect_err(catalogue.catalogue_get(&gone.queue).await, is_unmapped, "a removed mapping")?;
+        check_eq!(walk(ctx, Some(&at), 10).await?, entries, "the mappings that are left");
+    }
+    let last = entries.remove(0);
+    check_eq!(catalogue.catalogue_get(&last.queue).await?, last, "the one that was not removed");
     Ok(())
 }
 

@@ -225,15 +225,17 @@ async fn pools_survive(ctx: &Context) -> CaseResult {
     let capabilities = [Capability::Fifo, Capability::Durable].into_iter().collect();
     let flavor = Flavor { project: project.clone(), name: FlavorName::new("gold")?, capabilities };
     ctx.control.flavors().flavor_put(flavor.clone()).await?;
-    let key = zaqar_core::QueueKey::queue(project.clone(), zaqar_core::QueueName::new("orders")?);
-    let entry = CatalogueEntry { key: key.clone(), pool: PoolName::new("one")?, epoch: 3 };
-    ctx.control.catalogue().catalogue_put(entry.clone()).await?;
+    let queue = ctx.unopened("orders").await?;
+    let (source, target) = (PoolName::new("one")?, PoolName::new("two")?);
+    ctx.control.catalogue().catalogue_put(&queue, &source).await?;
+    ctx.control.catalogue().catalogue_move(&queue, &target, 3).await?;
+    let entry = CatalogueEntry { queue, pool: target, source: Some(source), epoch: 3 };
 
     let ctx = ctx.reopen().await?;
     check_eq!(ctx.control.pools().pool_get(&pool.name).await?, pool, "the pool");
     let found = ctx.control.flavors().flavor_get(&project, &flavor.name).await?;
     check_eq!(found, flavor, "the flavor");
-    check_eq!(ctx.control.catalogue().catalogue_get(&key).await?, entry, "the mapping");
+    check_eq!(ctx.control.catalogue().catalogue_get(&entry.queue).await?, entry, "the mapping");
     ctx.close().await;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use zaqar_core::{
-    CatalogueController, CatalogueEntry, Error, Page, PageLimit, PoolName, ProjectId, QueueKey,
-    QueueName, Result,
+    CatalogueController, CatalogueEntry, Error, Incarnation, Page, PageLimit, PoolName, QueueRef,
+    Result,
 };
 
 use super::driver::ReferenceControl;
@@ -11,50 +11,49 @@ use super::state::State;
 
 #[async_trait]
 impl CatalogueController for ReferenceControl {
-    async fn catalogue_put(&self, entry: CatalogueEntry) -> Result<()> {
+    async fn catalogue_put(&self, queue: &QueueRef, pool: &PoolName) -> Result<()> {
         self.step("catalogue_put", |state| {
-            state.catalogue.insert(entry.key.clone(), entry);
-            Ok(())
+            let (queue, pool) = (queue.clone(), pool.clone());
+            let new = CatalogueEntry { queue, pool, source: None, epoch: 0 };
+            let known = state.catalogue.entry(new.queue.incarnation).or_insert_with(|| new.clone());
+            if *known == new { Ok(()) } else { Err(moved(known)) }
         })
         .await
     }
 
-    async fn catalogue_get(&self, key: &QueueKey) -> Result<CatalogueEntry> {
-        self.step("catalogue_get", |state| {
-            state.catalogue.get(key).cloned().ok_or_else(|| unmapped(key))
-        })
-        .await
+    async fn catalogue_get(&self, queue: &QueueRef) -> Result<CatalogueEntry> {
+        self.step("catalogue_get", |state| entry(state, queue).cloned()).await
     }
 
-    async fn catalogue_move(&self, key: &QueueKey, pool: &PoolName, epoch: u64) -> Result<()> {
+    async fn catalogue_move(&self, queue: &QueueRef, pool: &PoolName, epoch: u64) -> Result<()> {
         self.step("catalogue_move", |state| {
-            let entry = state.catalogue.get_mut(key).ok_or_else(|| unmapped(key))?;
-            if epoch <= entry.epoch {
-                return Err(Error::QueueMoved { name: key.name.clone(), epoch: entry.epoch });
+            let entry = entry(state, queue)?;
+            if epoch <= entry.epoch || entry.source.is_some() {
+                return Err(moved(entry));
             }
-            entry.pool = pool.clone();
+            entry.source = Some(std::mem::replace(&mut entry.pool, pool.clone()));
             entry.epoch = epoch;
             Ok(())
         })
         .await
     }
 
-    async fn catalogue_delete(&self, key: &QueueKey) -> Result<()> {
-        self.step("catalogue_delete", |state| {
-            state.catalogue.remove(key);
+    async fn catalogue_settle(&self, queue: &QueueRef, epoch: u64) -> Result<()> {
+        self.step("catalogue_settle", |state| {
+            let entry = entry(state, queue)?;
+            if epoch != entry.epoch {
+                return Err(moved(entry));
+            }
+            entry.source = None;
             Ok(())
         })
         .await
     }
 
-    async fn catalogue_list(
-        &self,
-        project: &ProjectId,
-        marker: Option<&QueueKey>,
-        limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>> {
-        self.step("catalogue_list", |state| {
-            Ok(page(state, marker, limit, |entry| entry.key.project == *project))
+    async fn catalogue_delete(&self, queue: &QueueRef) -> Result<()> {
+        self.step("catalogue_delete", |state| {
+            state.catalogue.remove(&queue.incarnation);
+            Ok(())
         })
         .await
     }
@@ -62,45 +61,47 @@ impl CatalogueController for ReferenceControl {
     async fn catalogue_list_by_pool(
         &self,
         pool: &PoolName,
-        marker: Option<&QueueKey>,
+        marker: Option<Incarnation>,
         limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>> {
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
         self.step("catalogue_list_by_pool", |state| {
             Ok(page(state, marker, limit, |entry| entry.pool == *pool))
         })
         .await
     }
 
-    async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64> {
-        self.step("catalogue_count", |state| {
-            let named = |key: &&QueueKey| key.project == *project && key.name == *queue;
-            Ok(u64::try_from(state.catalogue.keys().filter(named).count()).unwrap_or(u64::MAX))
-        })
-        .await
-    }
-
-    async fn catalogue_delete_all(&self) -> Result<()> {
-        self.step("catalogue_delete_all", |state| {
-            state.catalogue.clear();
-            Ok(())
+    async fn catalogue_list_moving(
+        &self,
+        marker: Option<Incarnation>,
+        limit: PageLimit,
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
+        self.step("catalogue_list_moving", |state| {
+            Ok(page(state, marker, limit, |entry| entry.source.is_some()))
         })
         .await
     }
 }
 
-fn unmapped(key: &QueueKey) -> Error {
-    Error::QueueNotMapped { project: key.project.clone(), queue: key.name.clone() }
+fn entry<'s>(state: &'s mut State, queue: &QueueRef) -> Result<&'s mut CatalogueEntry> {
+    state.catalogue.get_mut(&queue.incarnation).ok_or_else(|| Error::QueueNotMapped {
+        project: queue.key.project.clone(),
+        queue: queue.key.name.clone(),
+    })
 }
 
-/// The next mappings that are wanted, in the order of project, kind and name.
+fn moved(entry: &CatalogueEntry) -> Error {
+    Error::QueueMoved { name: entry.queue.key.name.clone(), epoch: entry.epoch }
+}
+
+/// The next mappings that are wanted, ascending by incarnation.
 fn page(
     state: &State,
-    marker: Option<&QueueKey>,
+    marker: Option<Incarnation>,
     limit: PageLimit,
     wanted: impl Fn(&CatalogueEntry) -> bool,
-) -> Page<CatalogueEntry, QueueKey> {
+) -> Page<CatalogueEntry, Incarnation> {
     let entries = state.catalogue.values();
-    let after = entries.filter(|entry| marker.is_none_or(|marker| entry.key > *marker));
+    let after = entries.filter(|entry| marker.is_none_or(|last| entry.queue.incarnation > last));
     let items = after.filter(|entry| wanted(entry)).take(limit.as_usize()).cloned().collect();
-    Page::of(items, |entry: &CatalogueEntry| entry.key.clone())
+    Page::of(items, |entry: &CatalogueEntry| entry.queue.incarnation)
 }

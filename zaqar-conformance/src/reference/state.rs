@@ -23,7 +23,7 @@ pub(super) struct State {
     pub(super) queues: BTreeMap<QueueKey, QueueRecord>,
     pub(super) pools: BTreeMap<PoolName, Pool>,
     pub(super) flavors: BTreeMap<(ProjectId, FlavorName), Flavor>,
-    pub(super) catalogue: BTreeMap<QueueKey, CatalogueEntry>,
+    pub(super) catalogue: BTreeMap<Incarnation, CatalogueEntry>,
 
     pub(super) heads: BTreeMap<Incarnation, Head>,
     /// Incarnations that were ever closed, for good (G11).

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 use zaqar_core::{
-    CatalogueController, CatalogueEntry, Error, Page, PageLimit, PoolName, ProjectId, QueueKey,
-    QueueName, Result,
+    CatalogueController, CatalogueEntry, Error, Incarnation, Page, PageLimit, PoolName, ProjectId,
+    QueueKey, QueueName, QueueRef, Result,
 };
 
 use crate::barrier::Place;
@@ -15,16 +15,17 @@ use crate::query::Query;
 use crate::rows::{kind_code, kind_of};
 use crate::schema::CATALOGUE;
 use crate::step::Step;
+use crate::tables::{incarnation, queue_code};
 use crate::task::Task;
-
-use super::queue_id;
 
 #[derive(Debug, Deserialize)]
 struct Row {
+    incarnation: i64,
     project: String,
     kind: i64,
     name: String,
     pool: String,
+    source: Option<String>,
     epoch: i64,
 }
 
@@ -33,61 +34,111 @@ impl Row {
         let bad = |_| damaged("catalogue entry");
         let project = ProjectId::new(&self.project).map_err(bad)?;
         let name = QueueName::new(&self.name).map_err(bad)?;
+        let key = QueueKey { project, kind: kind_of(self.kind), name };
+        let source = self.source.as_ref().map(PoolName::new).transpose().map_err(bad)?;
         Ok(CatalogueEntry {
-            key: QueueKey { project, kind: kind_of(self.kind), name },
+            queue: key.incarnate(incarnation(self.incarnation).map_err(bad)?),
             pool: PoolName::new(&self.pool).map_err(bad)?,
+            source,
             epoch: self.epoch.unsigned_abs(),
         })
     }
 }
 
-fn missing(key: &QueueKey) -> Error {
-    Error::QueueNotMapped { project: key.project.clone(), queue: key.name.clone() }
+/// What a mapping is filed under.
+fn id_of(queue: &QueueRef) -> String {
+    queue.incarnation.to_string()
 }
 
-fn epoch_code(epoch: u64) -> i64 {
-    i64::try_from(epoch).unwrap_or(i64::MAX)
+fn document(entry: &CatalogueEntry) -> Document {
+    let CatalogueEntry { queue, pool, source, epoch } = entry;
+    let mut row = doc! {
+        "_id": id_of(queue),
+        "incarnation": queue_code(queue.incarnation),
+        "project": queue.key.project.as_str(),
+        "kind": kind_code(queue.key.kind),
+        "name": queue.key.name.as_str(),
+        "pool": pool.as_str(),
+        "epoch": i64::try_from(*epoch).unwrap_or(i64::MAX),
+    };
+    if let Some(source) = source {
+        row.insert("source", source.as_str());
+    }
+    row
+}
+
+fn missing(queue: &QueueRef) -> Error {
+    let QueueKey { project, name, .. } = &queue.key;
+    Error::QueueNotMapped { project: project.clone(), queue: name.clone() }
+}
+
+fn moved(known: CatalogueEntry) -> Error {
+    Error::QueueMoved { name: known.queue.key.name, epoch: known.epoch }
+}
+
+/// What becomes of a mapping.
+#[derive(Debug)]
+enum Change {
+    /// It is made.
+    Put(PoolName),
+    /// A move to this pool begins.
+    Move(PoolName, u64),
+    /// The move of this epoch ends.
+    Settle(u64),
+}
+
+impl Change {
+    /// The mapping afterwards; `None` if nothing changes.
+    fn apply(
+        &self,
+        queue: &QueueRef,
+        known: Option<CatalogueEntry>,
+    ) -> Result<Option<CatalogueEntry>> {
+        match (self, known) {
+            (Self::Put(pool), None) => {
+                let (queue, pool) = (queue.clone(), pool.clone());
+                Ok(Some(CatalogueEntry { queue, pool, source: None, epoch: 0 }))
+            }
+            (Self::Put(pool), Some(known)) if known.pool == *pool && known.epoch == 0 => Ok(None),
+            (Self::Move(pool, epoch), Some(known))
+                if *epoch > known.epoch && known.source.is_none() =>
+            {
+                let (pool, source) = (pool.clone(), Some(known.pool));
+                Ok(Some(CatalogueEntry { queue: known.queue, pool, source, epoch: *epoch }))
+            }
+            (Self::Settle(epoch), Some(known)) if *epoch == known.epoch => {
+                Ok(Some(CatalogueEntry { source: None, ..known }))
+            }
+            (_, Some(known)) => Err(moved(known)),
+            (_, None) => Err(missing(queue)),
+        }
+    }
 }
 
 #[derive(Debug)]
-struct Put {
-    entry: CatalogueEntry,
-    /// Whether the entry must be there already, with a lower epoch.
-    moving: bool,
+struct Write {
+    queue: QueueRef,
+    change: Change,
 }
 
 #[async_trait]
-impl Task for Put {
+impl Task for Write {
     type Output = ();
     const OPERATION: &'static str = "catalogue_put";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let key = &self.entry.key;
-        let id = queue_id(key);
-        if self.moving {
-            let rows: Vec<Row> = step.find(CATALOGUE, Query::id(id.as_str())).await?;
-            let known = rows.first().ok_or_else(|| missing(key))?.entry()?;
-            if known.epoch >= self.entry.epoch {
-                let name = key.name.clone();
-                return Err(Error::QueueMoved { name, epoch: known.epoch }.into());
-            }
+        let id = id_of(&self.queue);
+        let rows: Vec<Row> = step.find(CATALOGUE, Query::id(id.as_str())).await?;
+        let known = rows.first().map(Row::entry).transpose()?;
+        if let Some(entry) = self.change.apply(&self.queue, known)? {
+            step.put(CATALOGUE, &id, document(&entry)).await?;
         }
-        let row = doc! {
-            "_id": id.as_str(),
-            "project": key.project.as_str(),
-            "kind": kind_code(key.kind),
-            "name": key.name.as_str(),
-            "pool": self.entry.pool.as_str(),
-            "epoch": epoch_code(self.entry.epoch),
-        };
-        step.put(CATALOGUE, &id, row).await?;
         Ok(())
     }
 }
 
-/// Removes what meets a filter.
 #[derive(Debug)]
-struct Delete(Document);
+struct Delete(QueueRef);
 
 #[async_trait]
 impl Task for Delete {
@@ -95,12 +146,17 @@ impl Task for Delete {
     const OPERATION: &'static str = "catalogue_delete";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        step.delete(CATALOGUE, self.0.clone()).await?;
+        step.delete(CATALOGUE, doc! { "_id": id_of(&self.0) }).await?;
         Ok(())
     }
 }
 
 impl MongoControl {
+    async fn write_entry(&self, queue: &QueueRef, change: Change) -> Result<()> {
+        let write = Write { queue: queue.clone(), change };
+        self.handle.run(Some(queue.key.project.clone()), write).await
+    }
+
     async fn read_entries(
         &self,
         operation: &'static str,
@@ -112,86 +168,63 @@ impl MongoControl {
         let entries: NativeResult<Vec<_>> = rows.iter().map(Row::entry).collect();
         entries.map_err(|error| failed(operation, &error))
     }
-}
 
-/// What lies behind a marker, in the order of project, kind and name.
-fn behind(marker: &QueueKey, with_project: bool) -> Vec<Document> {
-    let (project, kind) = (marker.project.as_str(), kind_code(marker.kind));
-    let name = doc! { "$gt": marker.name.as_str() };
-    let mut places = vec![
-        doc! { "project": project, "kind": kind, "name": name },
-        doc! { "project": project, "kind": { "$gt": kind } },
-    ];
-    if with_project {
-        places.push(doc! { "project": { "$gt": project } });
+    async fn list_entries(
+        &self,
+        operation: &'static str,
+        mut filter: Document,
+        index: &str,
+        (marker, limit): (Option<Incarnation>, PageLimit),
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
+        if let Some(marker) = marker {
+            filter.insert("incarnation", doc! { "$gt": queue_code(marker) });
+        }
+        let order = doc! { "incarnation": 1 };
+        let query = Query::of(filter).by(index).sort(order).limit(i64::from(limit.get()));
+        let entries = self.read_entries(operation, query).await?;
+        Ok(Page::of(entries, |entry| entry.queue.incarnation))
     }
-    places
 }
 
 #[async_trait]
 impl CatalogueController for MongoControl {
-    async fn catalogue_put(&self, entry: CatalogueEntry) -> Result<()> {
-        let party = Some(entry.key.project.clone());
-        self.handle.run(party, Put { entry, moving: false }).await
+    async fn catalogue_put(&self, queue: &QueueRef, pool: &PoolName) -> Result<()> {
+        self.write_entry(queue, Change::Put(pool.clone())).await
     }
 
-    async fn catalogue_get(&self, key: &QueueKey) -> Result<CatalogueEntry> {
-        let found = self.read_entries("catalogue_get", Query::id(queue_id(key))).await?;
-        found.into_iter().next().ok_or_else(|| missing(key))
+    async fn catalogue_get(&self, queue: &QueueRef) -> Result<CatalogueEntry> {
+        let found = self.read_entries("catalogue_get", Query::id(id_of(queue))).await?;
+        found.into_iter().next().ok_or_else(|| missing(queue))
     }
 
-    async fn catalogue_move(&self, key: &QueueKey, pool: &PoolName, epoch: u64) -> Result<()> {
-        let entry = CatalogueEntry { key: key.clone(), pool: pool.clone(), epoch };
-        self.handle.run(Some(key.project.clone()), Put { entry, moving: true }).await
+    async fn catalogue_move(&self, queue: &QueueRef, pool: &PoolName, epoch: u64) -> Result<()> {
+        self.write_entry(queue, Change::Move(pool.clone(), epoch)).await
     }
 
-    async fn catalogue_delete(&self, key: &QueueKey) -> Result<()> {
-        let delete = Delete(doc! { "_id": queue_id(key) });
-        self.handle.run(Some(key.project.clone()), delete).await
+    async fn catalogue_settle(&self, queue: &QueueRef, epoch: u64) -> Result<()> {
+        self.write_entry(queue, Change::Settle(epoch)).await
     }
 
-    async fn catalogue_list(
-        &self,
-        project: &ProjectId,
-        marker: Option<&QueueKey>,
-        limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>> {
-        let mut filter = doc! { "project": project.as_str() };
-        if let Some(marker) = marker {
-            filter.insert(
-                "$or",
-                behind(&QueueKey { project: project.clone(), ..marker.clone() }, false),
-            );
-        }
-        let order = doc! { "project": 1, "kind": 1, "name": 1 };
-        let query = Query::of(filter).by("listing").sort(order).limit(i64::from(limit.get()));
-        let entries = self.read_entries("catalogue_list", query).await?;
-        Ok(Page::of(entries, |entry| entry.key.clone()))
+    async fn catalogue_delete(&self, queue: &QueueRef) -> Result<()> {
+        self.handle.run(Some(queue.key.project.clone()), Delete(queue.clone())).await
     }
 
     async fn catalogue_list_by_pool(
         &self,
         pool: &PoolName,
-        marker: Option<&QueueKey>,
+        marker: Option<Incarnation>,
         limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>> {
-        let mut filter = doc! { "pool": pool.as_str() };
-        if let Some(marker) = marker {
-            filter.insert("$or", behind(marker, true));
-        }
-        let order = doc! { "pool": 1, "project": 1, "kind": 1, "name": 1 };
-        let query = Query::of(filter).by("by_pool").sort(order).limit(i64::from(limit.get()));
-        let entries = self.read_entries("catalogue_list_by_pool", query).await?;
-        Ok(Page::of(entries, |entry| entry.key.clone()))
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
+        let filter = doc! { "pool": pool.as_str() };
+        self.list_entries("catalogue_list_by_pool", filter, "of_pool", (marker, limit)).await
     }
 
-    async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64> {
-        let filter = doc! { "project": project.as_str(), "name": queue.as_str() };
-        let view = self.handle.store.view("catalogue_count", Place::Rest).await?;
-        view.count(CATALOGUE, filter, "by_queue").await
-    }
-
-    async fn catalogue_delete_all(&self) -> Result<()> {
-        self.handle.run(None, Delete(doc! {})).await
+    async fn catalogue_list_moving(
+        &self,
+        marker: Option<Incarnation>,
+        limit: PageLimit,
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
+        let filter = doc! { "source": { "$exists": true } };
+        self.list_entries("catalogue_list_moving", filter, "moving", (marker, limit)).await
     }
 }

@@ -2,37 +2,62 @@
 
 use async_trait::async_trait;
 use zaqar_core::{
-    CatalogueController, CatalogueEntry, Error, Page, PageLimit, PoolName, ProjectId, QueueKey,
-    QueueKind, QueueName, Result,
+    CatalogueController, CatalogueEntry, Error, Incarnation, Page, PageLimit, PoolName, QueueKey,
+    QueueRef, Result,
 };
 
-use crate::codec::NUMBER_MAX;
+use crate::codec::{NUMBER_MAX, Reply};
 use crate::driver::RedisControl;
-use crate::keys::{Place, kind_code, sortable};
-use crate::registry::{CATALOGUE_DELETE, CATALOGUE_LIST, CATALOGUE_PUT};
+use crate::keys::{Place, sortable};
+use crate::registry::{CATALOGUE_CHANGE, CATALOGUE_DELETE, CATALOGUE_LIST};
 use crate::store::out_of_range;
 
 use super::flavors::bound;
-use super::queues::key_of;
+use super::queues::{key_of, member_of};
 
 /// There is no such mapping.
 const MISSING: i64 = 6;
-/// Its epoch is not lower.
+/// It is mapped otherwise.
 const MOVED: i64 = 2;
 
 fn place() -> Place {
     Place::global("catalogue")
 }
 
-fn missing(key: &QueueKey) -> Error {
-    Error::QueueNotMapped { project: key.project.clone(), queue: key.name.clone() }
+fn missing(queue: &QueueRef) -> Error {
+    let QueueKey { project, name, .. } = &queue.key;
+    Error::QueueNotMapped { project: project.clone(), queue: name.clone() }
 }
 
-/// What a mapping is filed under: project, kind and name, in this order.
-fn member_of(key: &QueueKey) -> Vec<u8> {
-    let mut member = sortable(key.project.as_str());
-    member.extend(format!("{}{}", kind_code(key.kind), key.name).bytes());
-    member
+/// What a mapping is filed under: digits that sort as their number.
+fn number_of(incarnation: Incarnation) -> String {
+    incarnation.to_string()
+}
+
+/// A change of one mapping.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Put,
+    Move,
+    Settle,
+}
+
+impl Change {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Move => "move",
+            Self::Settle => "settle",
+        }
+    }
+
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Put => "catalogue_put",
+            Self::Move => "catalogue_move",
+            Self::Settle => "catalogue_settle",
+        }
+    }
 }
 
 /// A range of one of the two indexes.
@@ -40,148 +65,134 @@ struct Range {
     index: &'static str,
     /// What all members of the range begin with that is no part of the mapping's own.
     tag: Vec<u8>,
-    from: Vec<u8>,
-    to: Vec<u8>,
-    limit: u32,
+    after: Option<Incarnation>,
+    limit: PageLimit,
+}
+
+fn read_entry(reply: &mut Reply) -> Result<CatalogueEntry> {
+    let what = "catalogue entry";
+    let number = reply.text(what)?;
+    let pool = reply.text(what)?;
+    let epoch = reply.number(what)?;
+    let key = reply.bytes(what)?;
+    let source = reply.text(what)?;
+    let number = u64::from_str_radix(&number, 16).map_err(|_| reply.damaged(what))?;
+    let incarnation = Incarnation::new(number).map_err(|_| reply.damaged(what))?;
+    let key = key_of(&key).ok_or_else(|| reply.damaged(what))?;
+    let source = (!source.is_empty()).then(|| PoolName::new(source)).transpose();
+    Ok(CatalogueEntry {
+        queue: key.incarnate(incarnation),
+        pool: PoolName::new(pool).map_err(|_| reply.damaged(what))?,
+        source: source.map_err(|_| reply.damaged(what))?,
+        epoch,
+    })
+}
+
+fn read_entries(mut reply: Reply) -> Result<Vec<CatalogueEntry>> {
+    let mut entries = Vec::new();
+    while !reply.is_empty() {
+        entries.push(read_entry(&mut reply)?);
+    }
+    Ok(entries)
 }
 
 impl RedisControl {
-    async fn put_entry(&self, entry: CatalogueEntry, moving: bool) -> Result<()> {
-        if entry.epoch > NUMBER_MAX {
+    async fn change_entry(
+        &self,
+        change: Change,
+        queue: &QueueRef,
+        pool: Option<&PoolName>,
+        epoch: u64,
+    ) -> Result<()> {
+        if epoch > NUMBER_MAX {
             return Err(out_of_range("epoch"));
         }
-        let key = entry.key.clone();
+        let (number, member) = (number_of(queue.incarnation), member_of(&queue.key));
+        let pool = pool.map_or_else(String::new, ToString::to_string);
         let arguments = move |command: &mut redis::Cmd| {
-            command.arg(member_of(&entry.key)).arg(sortable(entry.pool.as_str()));
-            command.arg(entry.pool.as_str()).arg(entry.epoch).arg(u8::from(moving));
+            command.arg(&number).arg(change.word()).arg(epoch);
+            command.arg(sortable(&pool)).arg(&pool).arg(&member);
         };
-        let project = Some(&key.project);
-        let operation = if moving { "catalogue_move" } else { "catalogue_put" };
+        let (operation, project) = (change.operation(), Some(&queue.key.project));
         let mut answer =
-            self.change(operation, &CATALOGUE_PUT, place(), project, arguments).await?;
+            self.change(operation, &CATALOGUE_CHANGE, place(), project, arguments).await?;
         match answer.code {
-            MISSING => Err(missing(&key)),
+            MISSING => Err(missing(queue)),
             MOVED => {
                 let epoch = answer.reply.number("catalogue entry")?;
-                Err(Error::QueueMoved { name: key.name, epoch })
+                Err(Error::QueueMoved { name: queue.key.name.clone(), epoch })
             }
             _ => answer.plain().map(drop),
         }
     }
 
-    async fn drop_entry(&self, member: Vec<u8>) -> Result<()> {
-        let arguments = move |command: &mut redis::Cmd| {
-            command.arg(&member);
-        };
-        let operation = "catalogue_delete";
-        let script = &CATALOGUE_DELETE;
-        self.change(operation, script, place(), None, arguments).await?.plain().map(drop)
-    }
-
-    async fn read_entries(
+    async fn list_entries(
         &self,
         operation: &'static str,
         range: Range,
-    ) -> Result<Vec<CatalogueEntry>> {
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
         let arguments = |command: &mut redis::Cmd| {
-            let Range { index, tag, from, to, limit } = &range;
-            command.arg(index).arg(from).arg(to).arg(limit).arg(tag.len());
+            let mut from = range.tag.clone();
+            from.extend(range.after.map(number_of).unwrap_or_default().bytes());
+            command.arg(range.index).arg(bound(b'(', &from, false));
+            command.arg(bound(b'(', &range.tag, true)).arg(range.limit.get()).arg(range.tag.len());
         };
         let answer = self.look(operation, &CATALOGUE_LIST, place(), arguments).await?;
-        let mut reply = answer.plain()?;
-        let mut entries = Vec::new();
-        let what = "catalogue entry";
-        while !reply.is_empty() {
-            let member = reply.bytes(what)?;
-            let pool = reply.text(what)?;
-            let epoch = reply.number(what)?;
-            let key = key_of(&member).ok_or_else(|| reply.damaged(what))?;
-            let pool = PoolName::new(pool).map_err(|_| reply.damaged(what))?;
-            entries.push(CatalogueEntry { key, pool, epoch });
-        }
-        Ok(entries)
-    }
-
-    async fn find_entry(&self, key: &QueueKey) -> Result<Option<CatalogueEntry>> {
-        let member = bound(b'[', &member_of(key), false);
-        let range =
-            Range { index: "project", tag: Vec::new(), from: member.clone(), to: member, limit: 1 };
-        Ok(self.read_entries("catalogue_get", range).await?.into_iter().next())
+        Ok(Page::of(read_entries(answer.plain()?)?, |entry| entry.queue.incarnation))
     }
 }
 
 #[async_trait]
 impl CatalogueController for RedisControl {
-    async fn catalogue_put(&self, entry: CatalogueEntry) -> Result<()> {
-        self.put_entry(entry, false).await
+    async fn catalogue_put(&self, queue: &QueueRef, pool: &PoolName) -> Result<()> {
+        self.change_entry(Change::Put, queue, Some(pool), 0).await
     }
 
-    async fn catalogue_get(&self, key: &QueueKey) -> Result<CatalogueEntry> {
-        self.find_entry(key).await?.ok_or_else(|| missing(key))
-    }
-
-    async fn catalogue_move(&self, key: &QueueKey, pool: &PoolName, epoch: u64) -> Result<()> {
-        let entry = CatalogueEntry { key: key.clone(), pool: pool.clone(), epoch };
-        self.put_entry(entry, true).await
-    }
-
-    async fn catalogue_delete(&self, key: &QueueKey) -> Result<()> {
-        self.drop_entry(member_of(key)).await
-    }
-
-    async fn catalogue_list(
-        &self,
-        project: &ProjectId,
-        marker: Option<&QueueKey>,
-        limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>> {
-        let all = sortable(project.as_str());
-        // Only kind and name of the marker count: the project is the one that is listed.
-        let from = marker.map_or_else(
-            || all.clone(),
-            |marker| member_of(&QueueKey { project: project.clone(), ..marker.clone() }),
-        );
-        let range = Range {
-            index: "project",
-            tag: Vec::new(),
-            from: bound(b'(', &from, false),
-            to: bound(b'(', &all, true),
-            limit: limit.get(),
+    async fn catalogue_get(&self, queue: &QueueRef) -> Result<CatalogueEntry> {
+        let number = number_of(queue.incarnation);
+        let arguments = |command: &mut redis::Cmd| {
+            command.arg("one").arg(&number).arg("").arg(1).arg(0);
         };
-        let entries = self.read_entries("catalogue_list", range).await?;
-        Ok(Page::of(entries, |entry| entry.key.clone()))
+        let answer = self.look("catalogue_get", &CATALOGUE_LIST, place(), arguments).await?;
+        read_entries(answer.plain()?)?.into_iter().next().ok_or_else(|| missing(queue))
+    }
+
+    async fn catalogue_move(&self, queue: &QueueRef, pool: &PoolName, epoch: u64) -> Result<()> {
+        self.change_entry(Change::Move, queue, Some(pool), epoch).await
+    }
+
+    async fn catalogue_settle(&self, queue: &QueueRef, epoch: u64) -> Result<()> {
+        self.change_entry(Change::Settle, queue, None, epoch).await
+    }
+
+    async fn catalogue_delete(&self, queue: &QueueRef) -> Result<()> {
+        let number = number_of(queue.incarnation);
+        let arguments = move |command: &mut redis::Cmd| {
+            command.arg(&number);
+        };
+        let project = Some(&queue.key.project);
+        let operation = "catalogue_delete";
+        let script = &CATALOGUE_DELETE;
+        self.change(operation, script, place(), project, arguments).await?.plain().map(drop)
     }
 
     async fn catalogue_list_by_pool(
         &self,
         pool: &PoolName,
-        marker: Option<&QueueKey>,
+        marker: Option<Incarnation>,
         limit: PageLimit,
-    ) -> Result<Page<CatalogueEntry, QueueKey>> {
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
         let tag = sortable(pool.as_str());
-        let mut from = tag.clone();
-        from.extend(marker.map(member_of).unwrap_or_default());
-        let range = Range {
-            index: "pool",
-            from: bound(b'(', &from, false),
-            to: bound(b'(', &tag, true),
-            tag,
-            limit: limit.get(),
-        };
-        let entries = self.read_entries("catalogue_list_by_pool", range).await?;
-        Ok(Page::of(entries, |entry| entry.key.clone()))
+        let range = Range { index: "pool", tag, after: marker, limit };
+        self.list_entries("catalogue_list_by_pool", range).await
     }
 
-    async fn catalogue_count(&self, project: &ProjectId, queue: &QueueName) -> Result<u64> {
-        let mut count = 0;
-        for kind in [QueueKind::Queue, QueueKind::Topic] {
-            let key = QueueKey { project: project.clone(), kind, name: queue.clone() };
-            count += u64::from(self.find_entry(&key).await?.is_some());
-        }
-        Ok(count)
-    }
-
-    async fn catalogue_delete_all(&self) -> Result<()> {
-        self.drop_entry(Vec::new()).await
+    async fn catalogue_list_moving(
+        &self,
+        marker: Option<Incarnation>,
+        limit: PageLimit,
+    ) -> Result<Page<CatalogueEntry, Incarnation>> {
+        let range = Range { index: "moving", tag: Vec::new(), after: marker, limit };
+        self.list_entries("catalogue_list_moving", range).await
     }
 }

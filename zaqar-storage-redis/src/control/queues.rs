@@ -48,14 +48,14 @@ fn record(key: QueueKey, bytes: &[u8]) -> Option<QueueRecord> {
     })
 }
 
-/// What a queue is called among those being deleted.
-fn member_of(key: &QueueKey) -> Vec<u8> {
+/// What a queue is called where those of all projects are.
+pub(super) fn member_of(key: &QueueKey) -> Vec<u8> {
     let mut member = sortable(key.project.as_str());
     member.extend(format!("{}{}", kind_code(key.kind), key.name).bytes());
     member
 }
 
-/// The queue of that name among those being deleted.
+/// The queue of that name.
 pub(super) fn key_of(member: &[u8]) -> Option<QueueKey> {
     let (project, rest) = split_sortable(member)?;
     let (kind, name) = std::str::from_utf8(rest).ok()?.split_at_checked(1)?;

@@ -9,8 +9,10 @@ use zaqar_core::OpenError;
 use super::error::open_failed;
 
 /// Every version of the schema and how to get there from the one before.
-const MIGRATIONS: &[(i64, &str)] =
-    &[(1, include_str!("../../migrations/postgres/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, include_str!("../../migrations/postgres/0002_catalogue.sql")),
+];
 
 /// Serialises migrations of all stores in a database; the number is ours alone.
 const LOCK: i64 = 0x7a61_7161_7253_514c;
