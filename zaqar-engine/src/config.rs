@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::quotas::Quotas;
 use crate::stages::EncryptionKeys;
 
 /// Settings of an [`Engine`](crate::Engine).
@@ -12,6 +13,8 @@ pub struct EngineConfig {
     pub defaults: Defaults,
     /// What a request may ask for.
     pub limits: Limits,
+    /// What projects may hold.
+    pub quotas: Quotas,
     /// Whether messages get a checksum of their body.
     pub enable_checksum: bool,
     /// The keys of queues whose messages are stored encrypted; `None`: there are no such queues.
@@ -32,6 +35,7 @@ impl Default for EngineConfig {
         Self {
             defaults: Defaults::default(),
             limits: Limits::default(),
+            quotas: Quotas::default(),
             enable_checksum: false,
             encryption: None,
             subscribers: SubscriberRules::default(),

@@ -93,7 +93,7 @@ impl Engine {
     async fn dead_letter_move(&self, transfer: &Transfer) -> EngineResult<()> {
         let project = transfer.source.key.project.clone();
         let target = QueueKey::queue(project, transfer.target.clone());
-        let call = Call::write("message_insert_moved");
+        let call = Call::write("message_insert_moved").for_service();
         self.on_queue_made(call, &target, |route| async move {
             let messages = self.data().messages();
             messages.message_insert_moved(&route.queue, transfer.message.clone()).await?;

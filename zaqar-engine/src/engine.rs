@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DisciplinedClock, DriverInfo};
 
 use crate::config::EngineConfig;
+use crate::quotas::Ledger;
 use crate::routing::Routes;
 use crate::stages::{EncryptionStage, Stage};
 use crate::statistics::SharedStats;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     config: EngineConfig,
     routes: Routes,
     stats: SharedStats,
+    ledger: Ledger,
     tasks: TaskTracker,
     pub(crate) subscriber_check: Option<Arc<dyn SubscriberCheck>>,
     pub(crate) posted: Arc<Notify>,
@@ -107,6 +109,7 @@ impl EngineBuilder {
             clock: self.clock,
             routes: Routes::new(self.config.queue_cache_ttl),
             stats: SharedStats::new(),
+            ledger: Ledger::new(),
             tasks: TaskTracker::new(),
             subscriber_check: self.subscriber_check,
             posted: Arc::default(),
@@ -211,6 +214,10 @@ impl Engine {
 
     pub(crate) fn shared_stats(&self) -> &SharedStats {
         &self.inner.stats
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

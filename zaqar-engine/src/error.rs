@@ -27,6 +27,12 @@ pub enum EngineError {
         /// What is allowed.
         message: String,
     },
+    /// The project would hold more than its quota; nothing was changed.
+    #[error("{message}")]
+    Quota {
+        /// Which quota.
+        message: String,
+    },
     /// A metadata change does not fit what is stored; nothing was changed.
     #[error("{message}")]
     PatchConflict {
@@ -50,6 +56,7 @@ impl EngineError {
         match self {
             Self::Store(error) => error.class(),
             Self::Attribute { .. } | Self::Rejected { .. } => ErrorClass::Invalid,
+            Self::Quota { .. } => ErrorClass::Forbidden,
             Self::PatchConflict { .. } => ErrorClass::Conflict,
         }
     }
@@ -59,9 +66,10 @@ impl EngineError {
     pub fn effect(&self) -> Effect {
         match self {
             Self::Store(error) => error.effect(),
-            Self::Attribute { .. } | Self::Rejected { .. } | Self::PatchConflict { .. } => {
-                Effect::None
-            }
+            Self::Attribute { .. }
+            | Self::Rejected { .. }
+            | Self::Quota { .. }
+            | Self::PatchConflict { .. } => Effect::None,
         }
     }
 
@@ -70,9 +78,10 @@ impl EngineError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Store(error) => error.retry(),
-            Self::Attribute { .. } | Self::Rejected { .. } | Self::PatchConflict { .. } => {
-                Retry::Never
-            }
+            Self::Attribute { .. }
+            | Self::Rejected { .. }
+            | Self::Quota { .. }
+            | Self::PatchConflict { .. } => Retry::Never,
         }
     }
 

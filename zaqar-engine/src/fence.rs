@@ -16,22 +16,37 @@ use crate::routing::Route;
 /// again between two steps of this operation, so few attempts are enough, and a bound is needed.
 const ATTEMPTS_MAX: u32 = 4;
 
+/// For whom a queue is made that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behalf {
+    /// For a client, within its project's quota.
+    Client,
+    /// For the service itself, which no quota stops.
+    Service,
+}
+
 /// An operation as its time-out describes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     operation: &'static str,
     effect: Effect,
+    behalf: Behalf,
 }
 
 impl Call {
     /// An operation that changes nothing.
     pub(crate) fn read(operation: &'static str) -> Self {
-        Self { operation, effect: Effect::None }
+        Self { operation, effect: Effect::None, behalf: Behalf::Client }
     }
 
     /// An operation that may have taken effect when its answer is late.
     pub(crate) fn write(operation: &'static str) -> Self {
-        Self { operation, effect: Effect::Unknown }
+        Self { operation, effect: Effect::Unknown, behalf: Behalf::Client }
+    }
+
+    /// The same on the service's own behalf.
+    pub(crate) fn for_service(self) -> Self {
+        Self { behalf: Behalf::Service, ..self }
     }
 
     fn late(self) -> EngineError {
@@ -101,7 +116,7 @@ impl Engine {
             if attempts == ATTEMPTS_MAX {
                 return Err(Error::QueueGone { name: key.name.clone() }.into());
             }
-            self.queue_ensure(key).await?;
+            self.queue_ensure(key, call.behalf).await?;
             attempts += 1;
         }
     }

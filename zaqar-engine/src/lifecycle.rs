@@ -8,15 +8,15 @@ use zaqar_core::{Created, Effect, Error, JsonObject, QueueKey, QueueRecord, Queu
 
 use crate::engine::Engine;
 use crate::error::EngineResult;
-use crate::fence::Call;
+use crate::fence::{Behalf, Call};
 
 /// How often a create starts over because the name was taken by a queue on its way out.
 const CREATE_ATTEMPTS_MAX: u32 = 8;
 
 impl Engine {
     /// Makes the queue if it is missing, without metadata.
-    pub(crate) async fn queue_ensure(&self, key: &QueueKey) -> EngineResult<()> {
-        self.create_detached(key, JsonObject::new()).await.map(|_created| ())
+    pub(crate) async fn queue_ensure(&self, key: &QueueKey, behalf: Behalf) -> EngineResult<()> {
+        self.create_detached(key, JsonObject::new(), behalf).await.map(|_created| ())
     }
 
     /// Makes the queue, or finds the one of that name.
@@ -24,15 +24,21 @@ impl Engine {
         &self,
         key: &QueueKey,
         metadata: JsonObject,
+        behalf: Behalf,
     ) -> EngineResult<Created<()>> {
         let (engine, key) = (self.clone(), key.clone());
         self.detached(Call::write("queue_create"), async move {
-            Ok(engine.create(&key, &metadata).await?)
+            engine.create(&key, &metadata, behalf).await
         })
         .await
     }
 
-    async fn create(&self, key: &QueueKey, metadata: &JsonObject) -> Result<Created<()>, Error> {
+    async fn create(
+        &self,
+        key: &QueueKey,
+        metadata: &JsonObject,
+        behalf: Behalf,
+    ) -> EngineResult<Created<()>> {
         let queues = self.control().queues();
         let _turn = self.routes().making(key).await;
         for _ in 0..CREATE_ATTEMPTS_MAX {
@@ -44,6 +50,7 @@ impl Engine {
                 Some(deleting) => self.deletion_finish(&deleting.queue_ref()).await?,
                 None => {}
             }
+            let _room = self.room_for_queue(key, behalf).await?;
             let queue = key.incarnate(queues.queue_allocate_incarnation().await?);
             self.data().heads().head_open(&queue).await?;
             match self.insert(&queue, metadata).await? {
@@ -60,7 +67,7 @@ impl Engine {
                 }
             }
         }
-        Err(Error::QueueChanged { name: key.name.clone() })
+        Err(Error::QueueChanged { name: key.name.clone() }.into())
     }
 
     /// Inserts the record. When the answer is in doubt, the store is asked who holds the name; the

@@ -103,12 +103,19 @@ impl Engine {
     /// everything about the request was found good.
     ///
     /// # Errors
-    /// `Rejected` for what is out of range; `IdempotencyConflict`; the stores'; with nothing stored
+    /// `Rejected` for what is out of range; `Quota` for what there is no room for, a repeat of what
+    /// is stored too; `IdempotencyConflict`; the stores'; with nothing stored
     /// while the data store was last seen [unsafe](Engine::watch).
     pub async fn message_post(&self, key: &QueueKey, request: PostRequest) -> EngineResult<Posted> {
         self.post_check(&request)?;
         self.check_safe("message_post")?;
-        let request = &request;
+        let room = self.room_for_post(&key.project, &request).await?;
+        let posted = self.message_store(key, &request).await;
+        room.settle(&posted);
+        posted
+    }
+
+    async fn message_store(&self, key: &QueueKey, request: &PostRequest) -> EngineResult<Posted> {
         self.on_queue_made(Call::write("message_post"), key, |route| async move {
             let options = PostMessages::new()
                 .client(request.client.clone())

@@ -10,7 +10,7 @@ use zaqar_core::{
 use crate::attributes;
 use crate::engine::Engine;
 use crate::error::EngineResult;
-use crate::fence::Call;
+use crate::fence::{Behalf, Call};
 
 /// A queue as a listing shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,14 +39,15 @@ impl Engine {
     /// Makes a queue; one that is there is left as it is.
     ///
     /// # Errors
-    /// `Attribute` if a reserved attribute is not valid; the stores'.
+    /// `Attribute` if a reserved attribute is not valid; `Quota` if it would be one too many; the
+    /// stores'.
     pub async fn queue_create(
         &self,
         key: &QueueKey,
         metadata: JsonObject,
     ) -> EngineResult<Created<()>> {
         attributes::check(&metadata, &key.name, self.config())?;
-        self.create_detached(key, metadata).await
+        self.create_detached(key, metadata, Behalf::Client).await
     }
 
     /// Reads a queue's metadata with the defaults of reserved attributes. A missing queue has the
