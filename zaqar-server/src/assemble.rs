@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zaqar_auth::policy::Policy;
+use zaqar_core::Clock;
 use zaqar_engine::EngineConfig;
 use zaqar_engine::stages::EncryptionKeys;
 
 use crate::auth::Authentication;
 use crate::config::Config;
 use crate::config::options::ClientIdCheck;
+use crate::limits::{self, RateLimits};
 use crate::rest::{ClientIdRule, CorsConfig, RestConfig};
 use crate::server::activity::Timeouts;
 use crate::server::answers::{AnswerHeaders, strict_transport};
@@ -29,6 +31,7 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     engine.enable_checksum = config.general.enable_checksum;
     // The check of the configuration has refused what cannot be read.
     engine.encryption = EncryptionKeys::parse(config.encryption.keys.expose()).unwrap_or_default();
+    engine.quotas = limits::settings::quotas(config);
     engine.queue_cache_ttl = Duration::from_millis(config.cache.queue_ttl_ms);
     engine.operation_timeout = Duration::from_millis(config.limits.operation_timeout_ms);
 
@@ -89,7 +92,14 @@ pub(crate) fn rest(
         authentication,
         policy: Arc::clone(policy),
         cors: cors(config),
+        // They run on the engine's clock, and there is none yet.
+        rates: RateLimits::default(),
     }
+}
+
+/// How often projects may ask.
+pub(crate) fn rates(config: &Config, clock: &Arc<dyn Clock>) -> RateLimits {
+    RateLimits::new(limits::settings::rates(config), Arc::clone(clock))
 }
 
 /// The WebSocket transport's settings; what it shares with the REST transport is the same.
@@ -101,6 +111,7 @@ pub(crate) fn websocket(config: &Config, rest: &RestConfig) -> WebSocketConfig {
         url_signer: rest.url_signer.clone(),
         authentication: rest.authentication.clone(),
         policy: Arc::clone(&rest.policy),
+        rates: rest.rates.clone(),
         allowed_origin: options.allowed_origin.0.clone(),
         is_secured: config.tls.is_on(),
         external_port: (options.external_port > 0).then_some(options.external_port),

@@ -9,6 +9,7 @@
 //! - [`auth`]: how callers are known
 //! - [`rest`]: the REST transport; [`signed_url`]: what it signs
 //! - [`websocket`]: the WebSocket transport
+//! - [`limits`]: how often projects may ask
 //! - [`serve`]: listeners, store, engine and router put together
 //! - [`stages`]: layers around the message store, a program's own ones too
 //! - [`telemetry`]: logs and metrics
@@ -22,6 +23,7 @@ pub mod config;
 mod data_file;
 #[cfg(test)]
 mod fuzz;
+pub mod limits;
 mod notifications;
 mod policy;
 pub mod rest;

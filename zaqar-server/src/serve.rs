@@ -175,7 +175,8 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
     let stopping = CancellationToken::new();
 
     let authentication = auth::open(&config, engine.clock())?;
-    let settings = assemble::rest(&config, &policy, authentication);
+    let mut settings = assemble::rest(&config, &policy, authentication);
+    settings.rates = assemble::rates(&config, engine.clock());
     let sockets = WebSockets::new(engine.clone(), assemble::websocket(&config, &settings));
     let (owner, channel) = (sockets.owner(), sockets.channel());
     let notifier =

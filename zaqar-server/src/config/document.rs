@@ -1,7 +1,9 @@
 //! Writes the table of options down: as a sample file, as `--help`, as a documentation page.
 
 use super::options::Config;
+use super::project_limits::SECTION as PROJECTS;
 use super::table::{OptionSpec, SectionSpec};
+use super::value::OptionValue;
 
 const SAMPLE_HEAD: &str = "\
 # Configuration of zaqar-server: every option, commented out, at its default.
@@ -121,6 +123,12 @@ pub fn show(config: &Config) -> String {
         // Only the stage knows which of them are secret.
         let names = options.names().join(", ");
         text.push_str(&format!("\n[stages.{name}]\n# given, but not shown: {names}\n"));
+    }
+    for (id, limits) in &config.project_limits {
+        text.push_str(&format!("\n[{PROJECTS}.{}]\n", id.shown()));
+        for (option, value) in limits.each() {
+            text.push_str(&format!("{option} = {value}\n"));
+        }
     }
     text
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use config::{Environment, FileFormat, Format, Map, Source, Value, ValueKind};
 
 use super::options::Config;
+use super::project_limits::{self, ProjectLimits};
 use super::stage_options::{self, StageOptions};
 use super::table::{env_name, key};
 use super::value::OptionValue;
@@ -171,7 +172,8 @@ impl Layers {
             reason: error.to_string(),
         })?;
         let stages = stage_options::take(&mut merged);
-        let mut reader = Reader { stages, ..Reader::default() };
+        let (projects, problems) = project_limits::take(&mut merged);
+        let mut reader = Reader { stages, projects, problems, ..Reader::default() };
         flatten("", merged, &mut reader.values);
         let config = Config::read(&mut reader);
         Ok((config, reader.finish()))
@@ -206,6 +208,7 @@ fn flatten(prefix: &str, map: Map<String, Value>, into: &mut BTreeMap<String, Va
 pub(crate) struct Reader {
     values: BTreeMap<String, Value>,
     stages: BTreeMap<String, StageOptions>,
+    projects: BTreeMap<String, ProjectLimits>,
     problems: Vec<Problem>,
 }
 
@@ -233,6 +236,10 @@ impl Reader {
         std::mem::take(&mut self.stages)
     }
 
+    pub(crate) fn project_limits(&mut self) -> BTreeMap<String, ProjectLimits> {
+        std::mem::take(&mut self.projects)
+    }
+
     fn finish(mut self) -> Vec<Problem> {
         for (key, value) in std::mem::take(&mut self.values) {
             let source = source_of(&key, &value);
@@ -244,7 +251,7 @@ impl Reader {
     }
 }
 
-fn in_range<T: OptionValue>(read: T, range: Option<(u64, u64)>) -> Result<T, String> {
+pub(super) fn in_range<T: OptionValue>(read: T, range: Option<(u64, u64)>) -> Result<T, String> {
     match (read.number(), range) {
         (Some(number), Some((min, max))) if number < min || number > max => {
             Err(format!("must be from {min} to {max}, not {number}"))
@@ -253,7 +260,7 @@ fn in_range<T: OptionValue>(read: T, range: Option<(u64, u64)>) -> Result<T, Str
     }
 }
 
-fn source_of(key: &str, value: &Value) -> String {
+pub(super) fn source_of(key: &str, value: &Value) -> String {
     match value.origin() {
         Some(ENVIRONMENT) => format!("environment variable {}", env_name(key)),
         Some(origin) => origin.to_owned(),

@@ -5,10 +5,12 @@
 //! Zaqar has its section and name. An unknown key or a bad value is an error that names it.
 
 pub(crate) mod check;
+mod choices;
 pub mod document;
 pub mod import;
 pub mod layers;
 pub mod options;
+mod project_limits;
 pub mod secret;
 mod stage_options;
 pub mod table;
@@ -16,5 +18,6 @@ pub mod value;
 
 pub use layers::{ConfigError, Layers, Problem};
 pub use options::Config;
+pub use project_limits::ProjectLimits;
 pub use stage_options::StageOptions;
 pub use table::{OptionSpec, SectionSpec};

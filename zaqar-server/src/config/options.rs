@@ -2,63 +2,13 @@
 
 use std::collections::BTreeMap;
 
+pub use super::choices::{AuthStrategy, ClientIdCheck, LogFormat, SmtpMode, SmtpTls};
 use super::layers::Reader;
+use super::project_limits::ProjectLimits;
 use super::secret::{Secret, SecretList};
 use super::stage_options::StageOptions;
 use super::table::{OptionSpec, SectionSpec, key, option_table};
-use super::value::{OptionValue, StoreUri, TextList, choices};
-
-choices! {
-    /// How callers are authenticated.
-    AuthStrategy {
-        /// Not at all: project and roles are believed as sent.
-        None = "",
-        /// By tokens of the identity service.
-        Keystone = "keystone",
-    }
-}
-
-choices! {
-    /// What a client id may be.
-    ClientIdCheck {
-        /// A UUID.
-        Strict = "strict",
-        /// Any text of a permitted length.
-        Off = "off",
-    }
-}
-
-choices! {
-    /// How mail is sent.
-    SmtpMode {
-        /// By a command that takes the mail on its standard input.
-        ThirdPart = "third_part",
-        /// To a mail server.
-        SelfLocal = "self_local",
-    }
-}
-
-choices! {
-    /// How the connection to the mail server is secured.
-    SmtpTls {
-        /// From its first byte on.
-        Implicit = "implicit",
-        /// By STARTTLS, or not used at all.
-        StartTls = "starttls",
-        /// Not at all.
-        None = "none",
-    }
-}
-
-choices! {
-    /// How log lines are written.
-    LogFormat {
-        /// For people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
-    }
-}
+use super::value::{OptionValue, StoreUri, TextList};
 
 option_table! {
     /// What concerns the whole service. These options stand at the top of the file, before the
@@ -442,6 +392,34 @@ option_table! {
         http2_streams_max: u32 = 128_u32, 1 to 10000;
         /// How long the server finishes accepted requests after it was told to stop.
         drain_timeout_ms: u64 = 30_000_u64, 0 to 3600000;
+    }
+
+    /// How often one project may ask this server, over REST and WebSocket together
+    /// (docs/limits.md); 0: as often as it likes. A project of its own limits has a section
+    /// `[limits.projects.ID]`, in which any option of this section and the next can stand.
+    Rates rates "limits.rates" {
+        /// Most requests per second; more are answered 503.
+        requests_per_second: u32 = 0_u32, 0 to 1000000;
+        /// Most requests at once after a pause; 0: as many as in a second.
+        requests_burst: u32 = 0_u32, 0 to 1000000;
+        /// Most messages posted per second; a post with which there would be more is answered 503.
+        messages_per_second: u32 = 0_u32, 0 to 1000000;
+        /// Most messages posted at once after a pause; 0: as many as in a second. At least
+        /// `transport.max_messages_per_post` in any case.
+        messages_burst: u32 = 0_u32, 0 to 1000000;
+    }
+
+    /// How much one project may hold (docs/limits.md); 0: any amount. What would be more is answered
+    /// 403 and nothing of it is stored.
+    Quotas quotas "limits.quotas" {
+        /// Most queues.
+        queues: u64 = 0_u64, 0 to 1000000000;
+        /// Most topics.
+        topics: u64 = 0_u64, 0 to 1000000000;
+        /// Most live messages, in all queues and topics together; claimed ones count.
+        messages: u64 = 0_u64, 0 to 1000000000000;
+        /// Most bytes of the bodies of these messages, which the server estimates.
+        bytes: u64 = 0_u64, 0 to 1000000000000000;
     }
 }
 

@@ -90,6 +90,8 @@ macro_rules! option_table {
             $( $(#[doc = $sdoc])+ pub $field: $Section, )+
             /// What each stage is told, by the stage's name.
             pub stage_options: BTreeMap<String, StageOptions>,
+            /// The limits that some projects have of their own, by the project's id.
+            pub project_limits: BTreeMap<String, ProjectLimits>,
         }
 
         impl Config {
@@ -124,7 +126,9 @@ macro_rules! option_table {
                     stringify!($name),
                     option_table!(@range $($min $max)?),
                     defaults.$field.$name,
-                ), )+ }, )+ stage_options: reader.stage_options() }
+                ), )+ }, )+
+                stage_options: reader.stage_options(),
+                project_limits: reader.project_limits() }
             }
         }
     };

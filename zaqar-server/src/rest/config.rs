@@ -6,6 +6,7 @@ use zaqar_auth::policy::Policy;
 
 use super::cors::CorsConfig;
 use crate::auth::Authentication;
+use crate::limits::RateLimits;
 use crate::signed_url::UrlSigner;
 
 /// Settings of the REST transport.
@@ -26,6 +27,8 @@ pub struct RestConfig {
     pub policy: Arc<Policy>,
     /// Which web pages of other origins may use the service from a browser.
     pub cors: CorsConfig,
+    /// How often projects may ask.
+    pub rates: RateLimits,
 }
 
 /// What a client identity may look like.

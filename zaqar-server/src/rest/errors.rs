@@ -12,6 +12,7 @@ use super::answers::respond;
 use super::json::write::push_string;
 use super::names::by_kind;
 use crate::auth::Unknown;
+use crate::limits::{Limited, RateExceeded};
 
 /// How long whoever could not be authenticated is asked to wait, in seconds.
 const IDENTITY_RETRY_AFTER: &str = "5";
@@ -33,6 +34,19 @@ struct Parts {
     /// The whole body, where clients know it in a form of its own.
     document: Option<&'static str>,
     cause: Option<EngineError>,
+    /// Whether the service is as it should be although the status says that it failed.
+    is_expected: bool,
+}
+
+/// 503: the project has asked too often. Clients take 429 for a success.
+impl From<RateExceeded> for Failure {
+    fn from(exceeded: RateExceeded) -> Self {
+        let (status, text) = (StatusCode::SERVICE_UNAVAILABLE, exceeded.to_string());
+        let mut failure = Self::new(status, "Rate limit reached", text).stored(Effect::None);
+        failure.0.header = Some((RETRY_AFTER, exceeded.retry_after_s.to_string()));
+        failure.0.is_expected = true;
+        failure
+    }
 }
 
 impl Failure {
@@ -54,6 +68,7 @@ impl Failure {
             header: None,
             document: None,
             cause: None,
+            is_expected: false,
         }))
     }
 
@@ -200,6 +215,12 @@ impl Failure {
         self
     }
 
+    /// The status and the headers alone.
+    pub(crate) fn without_body(mut self) -> Self {
+        self.0.document = Some("");
+        self
+    }
+
     fn caused_by(mut self, cause: EngineError) -> Self {
         self.0.cause = Some(cause);
         self
@@ -207,6 +228,11 @@ impl Failure {
 
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// Whether this is the service at work, not a failure of it.
+    pub(crate) fn is_expected(&self) -> bool {
+        self.0.is_expected
     }
 
     /// What is wrong, in a sentence.
@@ -246,7 +272,11 @@ impl Failure {
             headers.push((name, value));
         }
         let json = HeaderValue::from_static("application/json");
-        respond(self.0.status, json, headers, body)
+        let mut response = respond(self.0.status, json, headers, body);
+        if self.0.is_expected {
+            response.extensions_mut().insert(Limited);
+        }
+        response
     }
 
     fn body_text(&self) -> String {
@@ -297,6 +327,9 @@ impl<'a> Operation<'a> {
                 Failure::api(message)
             }
             EngineError::PatchConflict { message } => Failure::conflict(message),
+            EngineError::Quota { message } => {
+                Failure::new(StatusCode::FORBIDDEN, "Quota exceeded", message)
+            }
             EngineError::Store(error) => self.store_failed(error),
             other => self.by_class(other),
         }

@@ -30,6 +30,7 @@ pub(crate) async fn post(call: &Call<'_>, key: &QueueKey, payload: &mut Payload)
     }
     let messages = read_messages(&bytes, call.limits().messages_per_post_max)?;
     drop(bytes);
+    call.config().rates.messages(call.project(), messages.len())?;
     let request = PostRequest::new(messages).client(call.client().clone());
     let posted = engine.message_post(key, request).await.map_err(|e| operation.failed(e))?;
 

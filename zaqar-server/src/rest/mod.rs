@@ -1,7 +1,7 @@
 //! The REST transport, version 2: HTTP requests in, engine calls down, HTTP answers out.
 //!
-//! A request passes, in this order: its route, the form of its headers, who asks, which queue, its
-//! method, the policy; then its handler checks the query, reads the body, checks it, and calls the
+//! A request passes, in this order: its route, the form of its headers, who asks, how often, which
+//! queue, its method, the policy; then its handler checks the query, reads the body, checks it, and calls the
 //! engine. The first that fails answers. What a message says is checked once and carried as text.
 
 mod answers;
@@ -158,6 +158,9 @@ async fn handle(
         Some(Standing::Believed) => Some(RequestContext::from_headers(headers, rule, kind)?),
         Some(Standing::Known(bearer)) => Some(RequestContext::known(headers, rule, bearer)?),
     };
+    if let Some(caller) = &caller {
+        check_rate(app, route, caller)?;
+    }
     let key: Option<QueueKey> = match (&caller, name) {
         (Some(caller), Some((kind, name))) => Some(names::queue_key(caller.project(), kind, name)?),
         _ => None,
@@ -190,6 +193,14 @@ async fn handle(
     }
 }
 
+/// Refuses a request of a project that has sent too many.
+fn check_rate(app: &App, route: &Route, caller: &RequestContext) -> Result<(), Failure> {
+    app.config.rates.request(caller.project()).map_err(|exceeded| {
+        let failure = Failure::from(exceeded);
+        if route.is_probe() { failure.without_body() } else { failure }
+    })
+}
+
 /// Whether the policy lets the caller do it.
 fn is_allowed(
     app: &App,
@@ -213,7 +224,7 @@ fn died(method: &Method) -> Failure {
 
 /// Tells the log what the client is not told.
 fn log(failure: &Failure, id: &RequestId, parts: &Parts, route: Option<&'static str>) {
-    if !failure.status().is_server_error() {
+    if !failure.status().is_server_error() || failure.is_expected() {
         return;
     }
     tracing::error!(

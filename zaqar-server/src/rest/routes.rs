@@ -149,6 +149,11 @@ impl Route {
         }
     }
 
+    /// Whether it says how the service is by nothing but the status.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.path == "/v2/ping"
+    }
+
     /// Whether callers need not say who they are.
     pub(crate) fn is_open(&self) -> bool {
         self.endpoints.iter().any(|endpoint| matches!(endpoint.handler, Handler::Open(_)))

@@ -15,6 +15,8 @@ const ABANDONED: &str = "zaqar_http_requests_abandoned_total";
 const CONNECTIONS: &str = "zaqar_connections";
 const REFUSED: &str = "zaqar_connections_refused_total";
 const CUT: &str = "zaqar_connections_cut_total";
+/// Also of the engine, which knows the quotas.
+const LIMITED: &str = "zaqar_limit_refusals_total";
 const HANDSHAKES_FAILED: &str = "zaqar_tls_handshakes_failed_total";
 const CERTIFICATES: &str = "zaqar_tls_certificate_changes_total";
 
@@ -50,6 +52,7 @@ fn describe() {
     metrics::describe_gauge!(CONNECTIONS, "Open connections.");
     metrics::describe_counter!(REFUSED, "Connections refused for their number.");
     metrics::describe_counter!(CUT, "Connections cut because their client was too slow.");
+    metrics::describe_counter!(LIMITED, "Refusals to projects over a rate or quota, by limit.");
     metrics::describe_counter!(HANDSHAKES_FAILED, "TLS handshakes that came to nothing.");
     metrics::describe_counter!(
         CERTIFICATES,

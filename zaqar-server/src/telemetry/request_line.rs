@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 
+use crate::limits::Limited;
 use crate::server::progress::Progress;
 
 const REQUEST_ID: &str = "x-openstack-request-id";
@@ -35,7 +36,9 @@ impl RequestLine {
         elapsed: Duration,
         slow: Duration,
     ) {
-        let noteworthy = response.status().is_server_error() || elapsed >= slow;
+        let is_limited = response.extensions().get::<Limited>().is_some();
+        let is_failure = response.status().is_server_error() && !is_limited;
+        let noteworthy = is_failure || elapsed >= slow;
         let heard = if noteworthy {
             tracing::enabled!(tracing::Level::INFO)
         } else {

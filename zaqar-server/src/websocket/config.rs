@@ -6,6 +6,7 @@ use std::time::Duration;
 use zaqar_auth::policy::Policy;
 
 use crate::auth::Authentication;
+use crate::limits::RateLimits;
 use crate::rest::ClientIdRule;
 use crate::signed_url::UrlSigner;
 
@@ -26,6 +27,8 @@ pub struct WebSocketConfig {
     pub authentication: Authentication,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// How often projects may ask: the same limits as over HTTP, not others like them.
+    pub rates: RateLimits,
     /// Web pages of which origins may connect; `*`: of every one.
     pub allowed_origin: Vec<String>,
     /// Whether its own port speaks TLS.
@@ -53,6 +56,7 @@ impl Default for WebSocketConfig {
             url_signer: UrlSigner::default(),
             authentication: Authentication::default(),
             policy: Arc::default(),
+            rates: RateLimits::default(),
             allowed_origin: Vec::new(),
             is_secured: false,
             external_port: None,

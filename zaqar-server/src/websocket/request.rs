@@ -89,6 +89,7 @@ async fn act(
     } else {
         proof::identify(shared, session, headers, &project).await?
     };
+    shared.config.rates.request(&identity.project).map_err(Failure::from)?;
     let target = Target::of_project(&identity.project).queue(&queue);
     if !shared.config.policy.allows(action.rule, &identity, &target) {
         return Err(Failure::denied().into());

@@ -25,6 +25,8 @@ pub(super) async fn post(call: &Call<'_>) -> Outcome {
         return Err(too_large(size, call.limits().messages_post_size_max).into());
     }
     let messages = read(text, call.limits().messages_per_post_max)?;
+    let rates = &call.shared.config.rates;
+    rates.messages(call.project(), messages.len()).map_err(Failure::from)?;
     let request = PostRequest::new(messages).client(client);
     let posted = call.engine().message_post(&key, request).await.map_err(failed)?;
     let mut out = String::with_capacity(32 + 28 * posted.ids.len());
