@@ -47,6 +47,11 @@ pub(crate) struct DeadLetterPolicy {
     pub(crate) ttl: Option<u64>,
 }
 
+/// The flavor that a queue's pool is to have, if its metadata asks for one.
+pub(crate) fn flavor(metadata: &JsonObject) -> Option<&str> {
+    metadata.get(FLAVOR).and_then(Value::as_str).filter(|name| !name.is_empty())
+}
+
 /// The attributes that operations need, as they are stored; `None` where a default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct QueueAttributes {

@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use zaqar_core::{Capabilities, Clock, ControlDriver, DataDriver, DisciplinedClock, DriverInfo};
 
 use crate::config::EngineConfig;
+use crate::pools::{PoolOptions, Pools};
 use crate::quotas::Ledger;
 use crate::routing::Routes;
 use crate::stages::{EncryptionStage, Stage};
@@ -44,6 +45,7 @@ pub struct Engine {
 pub(crate) struct Inner {
     control: Arc<dyn ControlDriver>,
     data: Arc<dyn DataDriver>,
+    pools: Option<Pools>,
     clock: Arc<dyn Clock>,
     config: EngineConfig,
     routes: Routes,
@@ -63,6 +65,7 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     disciplined: Option<Arc<DisciplinedClock>>,
     config: EngineConfig,
+    pools: Option<PoolOptions>,
     stages: Vec<Arc<dyn Stage>>,
     subscriber_check: Option<Arc<dyn SubscriberCheck>>,
 }
@@ -77,6 +80,13 @@ impl EngineBuilder {
     /// Lets the data store's clock set this one, which must be the builder's own.
     pub fn disciplines(mut self, clock: Arc<DisciplinedClock>) -> Self {
         self.disciplined = Some(clock);
+        self
+    }
+
+    /// Lets queues live in pools, which an administrator adds; the builder's own data store holds
+    /// those that the catalogue does not know.
+    pub fn pools(mut self, options: PoolOptions) -> Self {
+        self.pools = Some(options);
         self
     }
 
@@ -95,17 +105,27 @@ impl EngineBuilder {
     /// The engine.
     #[must_use]
     pub fn build(self) -> Engine {
+        let Stores { control, data } = self.stores;
+        let pools = self.pools.map(|options| {
+            let (control, home) = (Arc::clone(&control), Arc::clone(&data));
+            Pools::new(control, home, options, self.config.queue_cache_ttl)
+        });
+        let data = match &pools {
+            Some(pools) => Arc::new(pools.clone()) as Arc<dyn DataDriver>,
+            None => data,
+        };
         // Next to the store, so that the stages see what clients see.
         let encryption =
             EncryptionStage::new(self.config.encryption.clone(), Arc::clone(&self.clock));
-        let mut data = encryption.wrap(self.stores.data);
+        let mut data = encryption.wrap(data);
         for stage in self.stages.iter().rev() {
             tracing::debug!(stage = stage.name(), "stage added");
             data = stage.wrap(data);
         }
         let inner = Inner {
-            control: self.stores.control,
+            control,
             data,
+            pools,
             clock: self.clock,
             routes: Routes::new(self.config.queue_cache_ttl),
             stats: SharedStats::new(),
@@ -138,6 +158,7 @@ impl Engine {
             clock,
             disciplined: None,
             config: EngineConfig::default(),
+            pools: None,
             stages: Vec::new(),
             subscriber_check: None,
         }
@@ -206,6 +227,10 @@ impl Engine {
 
     pub(crate) fn data(&self) -> &dyn DataDriver {
         &*self.inner.data
+    }
+
+    pub(crate) fn pools(&self) -> Option<&Pools> {
+        self.inner.pools.as_ref()
     }
 
     pub(crate) fn routes(&self) -> &Routes {

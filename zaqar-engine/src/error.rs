@@ -1,6 +1,6 @@
 //! What can go wrong above the stores.
 
-use zaqar_core::{Effect, Error, ErrorClass, Retry};
+use zaqar_core::{Effect, Error, ErrorClass, PoolName, Retry};
 
 /// Result of an engine operation.
 pub type EngineResult<T> = Result<T, EngineError>;
@@ -33,6 +33,18 @@ pub enum EngineError {
         /// Which quota.
         message: String,
     },
+    /// There are no pools in this installation; nothing was changed.
+    #[error("pooling is not enabled")]
+    NoPooling,
+    /// The data store of a pool cannot be opened; nothing was changed.
+    #[error("the data store of the pool cannot be opened")]
+    PoolUnreachable,
+    /// A pool holds queues that would be out of reach; nothing was changed.
+    #[error("pool {name} holds queues")]
+    PoolHoldsQueues {
+        /// Which.
+        name: PoolName,
+    },
     /// A metadata change does not fit what is stored; nothing was changed.
     #[error("{message}")]
     PatchConflict {
@@ -58,6 +70,9 @@ impl EngineError {
             Self::Attribute { .. } | Self::Rejected { .. } => ErrorClass::Invalid,
             Self::Quota { .. } => ErrorClass::Forbidden,
             Self::PatchConflict { .. } => ErrorClass::Conflict,
+            Self::NoPooling => ErrorClass::NotFound,
+            Self::PoolUnreachable => ErrorClass::Invalid,
+            Self::PoolHoldsQueues { .. } => ErrorClass::Forbidden,
         }
     }
 
@@ -69,6 +84,9 @@ impl EngineError {
             Self::Attribute { .. }
             | Self::Rejected { .. }
             | Self::Quota { .. }
+            | Self::NoPooling
+            | Self::PoolUnreachable
+            | Self::PoolHoldsQueues { .. }
             | Self::PatchConflict { .. } => Effect::None,
         }
     }
@@ -81,6 +99,9 @@ impl EngineError {
             Self::Attribute { .. }
             | Self::Rejected { .. }
             | Self::Quota { .. }
+            | Self::NoPooling
+            | Self::PoolUnreachable
+            | Self::PoolHoldsQueues { .. }
             | Self::PatchConflict { .. } => Retry::Never,
         }
     }

@@ -1,6 +1,6 @@
 //! How the stores are.
 
-use zaqar_core::{DriverInfo, Error, Health, OutboxBacklog, StoreVolume, Timestamp};
+use zaqar_core::{DriverInfo, Error, Health, OutboxBacklog, PoolName, StoreVolume, Timestamp};
 
 use crate::engine::Engine;
 use crate::error::EngineResult;
@@ -23,7 +23,19 @@ pub struct StoreHealth {
 }
 
 impl StoreHealth {
-    fn new(driver: DriverInfo, answer: EngineResult<Health>) -> Self {
+    /// A pool that cannot even be opened.
+    pub(crate) fn unreachable_pool() -> Self {
+        let driver = DriverInfo {
+            name: "unknown",
+            version: "",
+            backend: String::new(),
+            location: String::new(),
+        };
+        let warnings = vec!["the store does not answer".to_owned()];
+        Self { driver, reachable: false, safe: false, warnings, backend_now: None }
+    }
+
+    pub(crate) fn new(driver: DriverInfo, answer: EngineResult<Health>) -> Self {
         match answer {
             Ok(health) => Self {
                 driver,
@@ -55,10 +67,13 @@ pub struct EngineHealth {
     pub control: StoreHealth,
     /// Messages, claims, subscriptions.
     pub data: StoreHealth,
+    /// The pools, ascending by name; empty without.
+    pub pools: Vec<(PoolName, StoreHealth)>,
 }
 
 impl EngineHealth {
-    /// Whether both stores can be used.
+    /// Whether both stores can be used. A pool that cannot is no reason to take the whole head out
+    /// of service.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.control.is_good() && self.data.is_good()
@@ -79,14 +94,20 @@ impl Engine {
         self.in_time(Call::read("health"), both).await
     }
 
-    /// Asks both stores how they are. A store that does not answer is part of the answer.
+    /// Asks both stores, and every pool, how they are. A store that does not answer is part of the
+    /// answer.
     pub async fn health(&self) -> EngineHealth {
         let call = Call::read("health");
         let control = self.in_time(call, self.control().health()).await;
         let data = self.in_time(call, self.data().health()).await;
+        let pools = match self.pools() {
+            Some(pools) => pools.health().await,
+            None => Vec::new(),
+        };
         EngineHealth {
             control: StoreHealth::new(self.control_info(), control),
             data: StoreHealth::new(self.data_info(), data),
+            pools,
         }
     }
 

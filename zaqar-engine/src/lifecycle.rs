@@ -4,10 +4,13 @@
 //! and the record inserted last; to delete, the record is hidden first and the head closed next.
 //! Every step may be repeated, so whoever meets a deletion that was interrupted finishes it.
 
-use zaqar_core::{Created, Effect, Error, JsonObject, QueueKey, QueueRecord, QueueRef, QueueState};
+use zaqar_core::{
+    Created, Effect, Error, FlavorName, JsonObject, QueueKey, QueueRecord, QueueRef, QueueState,
+};
 
+use crate::attributes;
 use crate::engine::Engine;
-use crate::error::EngineResult;
+use crate::error::{EngineError, EngineResult};
 use crate::fence::{Behalf, Call};
 
 /// How often a create starts over because the name was taken by a queue on its way out.
@@ -52,6 +55,7 @@ impl Engine {
             }
             let _room = self.room_for_queue(key, behalf).await?;
             let queue = key.incarnate(queues.queue_allocate_incarnation().await?);
+            self.place(&queue, metadata).await?;
             self.data().heads().head_open(&queue).await?;
             match self.insert(&queue, metadata).await? {
                 Created::New(record) => {
@@ -59,7 +63,7 @@ impl Engine {
                     return Ok(Created::New(()));
                 }
                 Created::Existing(holder) => {
-                    self.data().heads().head_close(&queue).await?;
+                    self.abandon(&queue).await?;
                     if holder.state == QueueState::Active {
                         self.routes().keep(&holder).await;
                         return Ok(Created::Existing(()));
@@ -84,13 +88,37 @@ impl Engine {
             Err(error) => error,
         };
         if error.effect() == Effect::None {
-            self.data().heads().head_close(queue).await?;
+            self.abandon(queue).await?;
             return Err(error);
         }
         match queues.queue_find(&queue.key).await {
             Ok(Some(record)) if record.incarnation == queue.incarnation => Ok(Created::New(record)),
             Ok(Some(record)) => Ok(Created::Existing(record)),
             Ok(None) | Err(_) => Err(error),
+        }
+    }
+
+    /// Places a queue that asks for pools of a flavor. Any other is placed when its head is opened.
+    async fn place(&self, queue: &QueueRef, metadata: &JsonObject) -> EngineResult<()> {
+        let (Some(pools), Some(name)) = (self.pools(), attributes::flavor(metadata)) else {
+            return Ok(());
+        };
+        let placed = match FlavorName::new(name) {
+            Ok(flavor) => pools.place(queue, Some(&flavor)).await,
+            Err(_none_has_such_a_name) => return Err(no_flavor(name)),
+        };
+        match placed {
+            Err(Error::FlavorNotFound { .. }) => Err(no_flavor(name)),
+            placed => Ok(placed?),
+        }
+    }
+
+    /// Closes the head of an incarnation, and forgets its place.
+    async fn abandon(&self, queue: &QueueRef) -> Result<(), Error> {
+        self.data().heads().head_close(queue).await?;
+        match self.pools() {
+            Some(pools) => pools.unplace(queue).await,
+            None => Ok(()),
         }
     }
 
@@ -125,7 +153,11 @@ impl Engine {
 
     /// The same without a look at the cache, for use while a route is being loaded into it.
     pub(crate) async fn deletion_steps(&self, queue: &QueueRef) -> Result<(), Error> {
-        self.data().heads().head_close(queue).await?;
+        self.abandon(queue).await?;
         self.control().queues().queue_remove(queue).await
     }
+}
+
+fn no_flavor(name: &str) -> EngineError {
+    EngineError::attribute(format!("Flavor {name} does not exist"))
 }

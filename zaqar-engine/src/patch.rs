@@ -1,7 +1,7 @@
 //! Changes to a queue's metadata.
 
 use serde_json::Value;
-use zaqar_core::{Error, JsonObject, QueueKey, QueueKind, QueueState};
+use zaqar_core::{Error, FlavorName, JsonObject, QueueKey, QueueKind, QueueState};
 
 use crate::attributes;
 use crate::engine::Engine;
@@ -74,6 +74,7 @@ impl Engine {
             }
             attributes::check(&metadata, &key.name, self.config())?;
             self.metadata_size_check(&metadata)?;
+            self.flavor_check(key, &record.metadata, &metadata).await?;
             let stored =
                 queues.queue_set_metadata(&record.queue_ref(), record.revision, &metadata).await;
             match stored {
@@ -102,6 +103,27 @@ impl Engine {
             return Ok(());
         }
         Err(EngineError::attribute(format!("Queue metadata is too large. Max size: {max}")))
+    }
+}
+
+impl Engine {
+    /// A queue stays where it was placed: to ask for another flavor afterwards would say one thing
+    /// and mean another.
+    async fn flavor_check(
+        &self,
+        key: &QueueKey,
+        before: &JsonObject,
+        after: &JsonObject,
+    ) -> EngineResult<()> {
+        let (before, after) = (attributes::flavor(before), attributes::flavor(after));
+        if self.pools().is_none() || before == after {
+            return Ok(());
+        }
+        if let Some(name) = after {
+            self.flavor_get(&key.project, &FlavorName::new(name).map_err(Error::from)?).await?;
+        }
+        let message = "_flavor can not be changed once the queue is made.";
+        Err(EngineError::attribute(message))
     }
 }
 

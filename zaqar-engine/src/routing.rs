@@ -151,7 +151,7 @@ impl Engine {
             Some(record) if record.state == QueueState::Active => Ok(Arc::new(Route::new(&record))),
             Some(deleting) => {
                 // It reads as missing whether or not the deletion can be finished now.
-                if let Err(error) = self.deletion_steps(&deleting.queue_ref()).await {
+                if let Err(error) = Box::pin(self.deletion_steps(&deleting.queue_ref())).await {
                     tracing::warn!(%error, "an interrupted queue deletion could not be finished");
                 }
                 Err(Miss::Absent)

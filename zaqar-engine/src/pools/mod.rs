@@ -1,0 +1,129 @@
+//! Pools: many data stores behind one control plane.
+//!
+//! A queue is placed in a pool once, when it is made ([`placement`]), and the catalogue remembers
+//! where. Every operation on it goes there ([`routing`](self::routing)). A queue that the catalogue
+//! does not know lives in the *home* store, the one that the engine was built with: so pools can be
+//! added to an installation that has queues already.
+//!
+//! What is remembered here about a queue may be stale. The queue's head refuses what comes to the
+//! wrong store; the memory is dropped then, and the [fence](crate::fence) tries again.
+
+mod admin;
+mod connections;
+mod driver;
+mod flavors;
+mod listing;
+mod opener;
+mod outbox;
+pub mod placement;
+mod routing;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use moka::future::Cache;
+use zaqar_core::{ControlDriver, DataDriver, Incarnation, PoolName};
+
+use crate::health::StoreHealth;
+
+use connections::Connections;
+use listing::Listing;
+use routing::Store;
+
+pub use admin::{ChangePool, NewPool};
+pub use flavors::FlavorView;
+pub use opener::{OpenedPool, PoolAddress, PoolOpener, RegistryOpener};
+
+/// Queues whose pool is remembered; beyond it the least used are dropped.
+const MAPPINGS_MAX: u64 = 100_000;
+
+/// How an engine uses pools.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PoolOptions {
+    /// Opens the data store of a pool.
+    pub opener: Arc<dyn PoolOpener>,
+    /// Whether a queue for which there is no pool is made in the engine's own data store.
+    pub virtual_pool: bool,
+}
+
+impl PoolOptions {
+    /// Pools that `opener` opens, and no queue anywhere else.
+    #[must_use]
+    pub fn new(opener: Arc<dyn PoolOpener>) -> Self {
+        Self { opener, virtual_pool: false }
+    }
+
+    /// Sets whether a queue for which there is no pool is made in the engine's own data store.
+    #[must_use]
+    pub fn virtual_pool(mut self, enabled: bool) -> Self {
+        self.virtual_pool = enabled;
+        self
+    }
+}
+
+/// The pools of an installation as one engine knows them. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    control: Arc<dyn ControlDriver>,
+    home: Arc<dyn DataDriver>,
+    virtual_pool: bool,
+    connections: Connections,
+    listing: Listing,
+    mappings: Cache<Incarnation, Arc<Store>>,
+    /// Where the next round over all stores begins.
+    turn: AtomicUsize,
+}
+
+impl Pools {
+    pub(crate) fn new(
+        control: Arc<dyn ControlDriver>,
+        home: Arc<dyn DataDriver>,
+        options: PoolOptions,
+        cache_ttl: Duration,
+    ) -> Self {
+        let mappings = Cache::builder().max_capacity(MAPPINGS_MAX).time_to_live(cache_ttl).build();
+        Self(Arc::new(Inner {
+            listing: Listing::new(cache_ttl),
+            connections: Connections::new(options.opener, cache_ttl),
+            virtual_pool: options.virtual_pool,
+            control,
+            home,
+            mappings,
+            turn: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Asks every pool how it is, ascending by name.
+    pub(crate) async fn health(&self) -> Vec<(PoolName, StoreHealth)> {
+        let pools = match self.all().await {
+            Ok(pools) => pools,
+            Err(error) => {
+                tracing::warn!(%error, "the pools are not known");
+                return Vec::new();
+            }
+        };
+        let looks = pools.iter().map(|pool| async {
+            let health = match self.0.connections.get(pool).await {
+                Ok(connection) => {
+                    let answer = connection.data.health().await.map_err(Into::into);
+                    StoreHealth::new(connection.data.info(), answer)
+                }
+                Err(_told_already) => StoreHealth::unreachable_pool(),
+            };
+            (pool.name.clone(), health)
+        });
+        futures_util::future::join_all(looks).await
+    }
+
+    /// Draws the conclusions from a look at a pool.
+    pub(crate) fn note(&self, pool: &PoolName, health: &StoreHealth, unreliable: bool) {
+        if let Some(connection) = self.0.connections.peek(pool) {
+            connection.watch.note(health, unreliable);
+        }
+    }
+}
