@@ -22,6 +22,8 @@ mod probe;
 #[cfg(test)]
 mod queues;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
