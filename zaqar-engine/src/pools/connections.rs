@@ -32,6 +32,7 @@ pub(crate) struct Connection {
 struct State {
     open: HashMap<PoolName, Arc<Connection>>,
     failed: HashMap<PoolName, (PoolAddress, Instant)>,
+    closed: bool,
 }
 
 /// All pools in use.
@@ -94,6 +95,10 @@ impl Connections {
     /// The open connection, if there is one to this address.
     fn known(&self, name: &PoolName, address: &PoolAddress) -> Result<Option<Arc<Connection>>> {
         let state = self.lock();
+        if state.closed {
+            let reason = "the pools were let go of";
+            return Err(Error::backend("pool_open", Effect::None, Retry::AfterReopen, reason));
+        }
         let open = state.open.get(name).filter(|connection| connection.address == *address);
         if let Some(connection) = open {
             return Ok(Some(Arc::clone(connection)));
@@ -130,7 +135,11 @@ impl Connections {
 
     /// Finishes what was accepted and lets go of all.
     pub(crate) async fn close(&self) {
-        let open: Vec<_> = self.lock().open.drain().map(|(_, connection)| connection).collect();
+        let open: Vec<_> = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.open.drain().map(|(_, connection)| connection).collect()
+        };
         futures_util::future::join_all(open.iter().map(|connection| connection.data.close())).await;
     }
 

@@ -1,43 +1,74 @@
 //! What is to be delivered, and dead letters on their way: over all stores.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Delivery, DeliveryOutcome, Error, ExhaustedDelivery, LeaseDeliveries, LeaseId, MessageId,
+    Delivery, DeliveryOutcome, ExhaustedDelivery, LeaseDeliveries, LeaseId, MessageId,
     OutboxBacklog, OutboxController, Page, PageLimit, QueueRef, Result, Transfer, Ttl,
 };
 
 use super::Pools;
-use super::routing::Store;
+use super::routing::{Store, at_once};
 
-/// What the stores gave. A failure counts only if it is all there is: what others have to do must
-/// not wait for a store that is down.
-fn any<T>((answers, failed): (Vec<Vec<T>>, Option<Error>)) -> Result<Vec<T>> {
-    let found: Vec<T> = answers.into_iter().flatten().collect();
-    match failed {
-        Some(error) if found.is_empty() => Err(error),
-        _ => Ok(found),
+/// The part of `left` that each of these stores may give: one at least; `None` if there is nothing
+/// to share, or nobody.
+fn share(left: usize, stores: usize) -> Option<PageLimit> {
+    if stores == 0 {
+        return None;
     }
+    PageLimit::new(u32::try_from(left.div_ceil(stores)).unwrap_or(u32::MAX)).ok()
 }
 
-/// A store's part of what may be taken from all: one at least.
-fn share(limit: PageLimit, stores: usize) -> PageLimit {
-    let stores = u32::try_from(stores).unwrap_or(u32::MAX).max(1);
-    PageLimit::new(limit.get().div_ceil(stores)).unwrap_or(limit)
+impl Pools {
+    /// Takes up to `limit` from all stores: each gives its share, then those that had more give what
+    /// is left.
+    ///
+    /// A failure counts only if it is all there is: what others have to do must not wait for a
+    /// store that is down.
+    async fn take<T, F, W>(&self, limit: PageLimit, lease: F) -> Result<Vec<T>>
+    where
+        F: Fn(Arc<Store>, PageLimit) -> W,
+        W: Future<Output = Result<Vec<T>>>,
+    {
+        let mut stores = self.stores().await?;
+        let (mut taken, mut failed) = (Vec::new(), None);
+        loop {
+            // No more stores at once than may each give something.
+            let left = limit.as_usize().saturating_sub(taken.len());
+            let later = stores.split_off(left.min(stores.len()));
+            let Some(share) = share(left, stores.len()) else { break };
+            let answers = at_once(&stores, |store| lease(store, share)).await;
+            let asked = std::mem::replace(&mut stores, later);
+            for (store, answer) in asked.into_iter().zip(answers) {
+                match answer {
+                    Ok(some) => {
+                        if some.len() >= share.as_usize() {
+                            stores.push(store);
+                        }
+                        taken.extend(some);
+                    }
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        match failed {
+            Some(error) if taken.is_empty() => Err(error),
+            _ => Ok(taken),
+        }
+    }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl OutboxController for Pools {
     async fn delivery_lease(&self, options: LeaseDeliveries) -> Result<Vec<Delivery>> {
-        let stores = self.all().await?.len() + 1;
-        let options = options.clone().subscriptions_max(share(options.subscriptions_max, stores));
-        let options = &options;
-        let lease = |store: Arc<Store>| async move {
-            store.data().outbox().delivery_lease(options.clone()).await
+        let lease = |store: Arc<Store>, limit| {
+            let options = options.clone().subscriptions_max(limit);
+            async move { store.data().outbox().delivery_lease(options).await }
         };
-        any(self.on_all(lease).await?)
+        self.take(options.subscriptions_max, lease).await
     }
 
     async fn delivery_complete(
@@ -85,11 +116,10 @@ impl OutboxController for Pools {
                 })
                 .await;
         }
-        let limit = share(limit, self.all().await?.len() + 1);
-        let take = |store: Arc<Store>| async move {
+        let take = |store: Arc<Store>, limit| async move {
             store.data().outbox().transfer_lease(None, lease, ttl, limit).await
         };
-        any(self.on_all(take).await?)
+        self.take(limit, take).await
     }
 
     async fn transfer_complete(&self, transfer: &Transfer) -> Result<()> {

@@ -118,38 +118,48 @@ impl Pools {
         .await
     }
 
-    /// Every store, the home store among them, beginning with another one each time. Pools that do
-    /// not answer are left out; they were complained about.
-    pub(super) async fn stores(&self) -> Result<Vec<Store>> {
+    /// Every store, the home store among them, beginning with another one each time. Pools that
+    /// cannot be opened are left out; they were complained about.
+    pub(super) async fn stores(&self) -> Result<Vec<Arc<Store>>> {
         let pools = self.all().await?;
         let opening = pools.iter().map(|pool| self.0.connections.get(pool));
         let opened = futures_util::future::join_all(opening).await;
-        let mut stores = vec![Store::Home(Arc::clone(&self.0.home))];
-        stores.extend(opened.into_iter().flatten().map(Store::Pool));
+        let mut stores = vec![Arc::new(Store::Home(Arc::clone(&self.0.home)))];
+        stores.extend(opened.into_iter().flatten().map(Store::Pool).map(Arc::new));
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed) % stores.len();
         stores.rotate_left(turn);
         Ok(stores)
     }
 
-    /// Runs `work` on every store at once: one that fails takes nothing from the others. The first
-    /// failure is returned beside what the others answered.
+    /// Runs `work` on every store at once, and returns the first failure beside what the others
+    /// answered.
     pub(super) async fn on_all<T, F, W>(&self, work: F) -> Result<(Vec<T>, Option<Error>)>
     where
         F: Fn(Arc<Store>) -> W,
         W: Future<Output = Result<T>>,
     {
-        let stores: Vec<_> = self.stores().await?.into_iter().map(Arc::new).collect();
-        let answers = futures_util::future::join_all(stores.iter().cloned().map(work)).await;
         let (mut good, mut failed) = (Vec::new(), None);
-        for (store, answer) in stores.iter().zip(answers) {
+        for answer in at_once(&self.stores().await?, work).await {
             match answer {
                 Ok(answer) => good.push(answer),
-                Err(error) => {
-                    tracing::debug!(%error, pool = store.name(), "a store failed in the background");
-                    failed.get_or_insert(error);
-                }
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         Ok((good, failed))
     }
+}
+
+/// Runs `work` on each of these stores at once: one that fails takes nothing from the others.
+pub(super) async fn at_once<T, F, W>(stores: &[Arc<Store>], work: F) -> Vec<Result<T>>
+where
+    F: Fn(Arc<Store>) -> W,
+    W: Future<Output = Result<T>>,
+{
+    let answers = futures_util::future::join_all(stores.iter().cloned().map(work)).await;
+    for (store, answer) in stores.iter().zip(&answers) {
+        if let Err(error) = answer {
+            tracing::debug!(%error, pool = store.name(), "a store failed in the background");
+        }
+    }
+    answers
 }
