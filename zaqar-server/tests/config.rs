@@ -80,6 +80,33 @@ fn a_bad_value_is_named_with_its_source_and_what_it_must_be() {
 }
 
 #[test]
+fn limits_of_one_project_are_read_shown_and_checked_like_any_option() {
+    let text = "[limits.projects.\"Project 1.2\"]\nqueues = 3\nrequests_per_second = 7\n\
+                [limits.projects.p]\nbytes = 0\n";
+    let variables = [("ZAQAR__LIMITS__PROJECTS__P__BYTES", "9")];
+    let layers = Layers::new().text("zaqar.toml", text).unwrap().env(env(&variables)).unwrap();
+    let config = layers.load().unwrap();
+    let own = &config.project_limits["Project 1.2"];
+    assert_eq!((own.get("queues"), own.get("requests_per_second")), (Some(3), Some(7)));
+    assert_eq!(own.get("bytes"), None);
+    assert_eq!(config.project_limits["p"].get("bytes"), Some(9));
+    assert_eq!(toml(&document::show(&config)).unwrap(), config);
+
+    let section = "[limits.projects.p]\n";
+    refused(
+        &format!("{section}queue = 3"),
+        &["option limits.projects.p.queue", "zaqar.toml", "no such", "queues, topics"],
+    );
+    refused(&format!("{section}queues = -1"), &["limits.projects.p.queues", "-1"]);
+    refused(&format!("{section}messages_burst = 1000001"), &["messages_burst", "to 1000000"]);
+    refused("[limits.projects]\np = 5", &["limits.projects.p", "must be a section"]);
+    refused("[limits]\nprojects = 5", &["limits.projects"]);
+    let long = "x".repeat(257);
+    refused(&format!("[limits.projects.{long}]\nqueues = 1"), &["is no project's id"]);
+    refused("[limits.rates]\nqueues = 1", &["limits.rates.queues", "limits.quotas.queues"]);
+}
+
+#[test]
 fn every_problem_is_reported_at_once() {
     let error = toml("a = 1\nb = 2\n[transport]\nmax_claim_ttl = 1").unwrap_err();
     let ConfigError::Options(problems) = error else { panic!("{error}") };

@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use zaqar_conformance::reference::ReferenceStore;
 use zaqar_core::{Clock, ControlDriver, DataDriver, ManualClock};
 use zaqar_engine::{Engine, EngineConfig, Stores};
+use zaqar_server::limits::{RateLimits, RateSettings};
 use zaqar_server::rest::{self, ConfirmationRequest, Confirmations, RestConfig};
 
 use crate::contract;
@@ -46,7 +47,23 @@ impl Service {
         engine: EngineConfig,
         wrap: impl FnOnce(Arc<dyn DataDriver>) -> Arc<dyn DataDriver>,
     ) -> Self {
+        Self::at(Arc::new(ManualClock::default()), rest, engine, wrap)
+    }
+
+    /// With limits on how often projects may ask.
+    pub(crate) fn limited(rates: RateSettings, engine: EngineConfig) -> Self {
         let clock = Arc::new(ManualClock::default());
+        let mut rest = RestConfig::default();
+        rest.rates = RateLimits::new(rates, Arc::<ManualClock>::clone(&clock));
+        Self::at(clock, rest, engine, |data| data)
+    }
+
+    fn at(
+        clock: Arc<ManualClock>,
+        rest: RestConfig,
+        engine: EngineConfig,
+        wrap: impl FnOnce(Arc<dyn DataDriver>) -> Arc<dyn DataDriver>,
+    ) -> Self {
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let store = ReferenceStore::new();
         let control: Arc<dyn ControlDriver> = Arc::new(store.control(Arc::clone(&time)));

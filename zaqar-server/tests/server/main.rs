@@ -16,6 +16,8 @@ mod policies;
 mod program;
 mod shutdown;
 #[cfg(test)]
+mod tenants;
+#[cfg(test)]
 mod tls;
 
 use std::net::SocketAddr;

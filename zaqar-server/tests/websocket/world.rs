@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use zaqar_conformance::reference::ReferenceStore;
 use zaqar_core::{Clock, ManualClock, ProjectId, QueueKey, QueueName};
 use zaqar_engine::{Engine, EngineConfig, StoreOptions, Stores, registry};
+use zaqar_server::limits::{RateLimits, RateSettings};
 use zaqar_server::websocket::{WebSocketConfig, WebSockets};
 
 use crate::client::{Client, Format, PROJECT};
@@ -51,8 +52,25 @@ impl World {
     }
 
     pub(crate) async fn with(store: Store, config: WebSocketConfig, engine: EngineConfig) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at(Arc::new(ManualClock::default()), store, config, engine).await
+    }
+
+    /// With limits on how often projects may ask, and what else knows of them.
+    pub(crate) async fn limited(rates: RateSettings, engine: EngineConfig) -> (Self, RateLimits) {
         let clock = Arc::new(ManualClock::default());
+        let rates = RateLimits::new(rates, Arc::<ManualClock>::clone(&clock));
+        let mut config = WebSocketConfig::default();
+        config.rates = rates.clone();
+        (Self::at(clock, Store::Reference, config, engine).await, rates)
+    }
+
+    async fn at(
+        clock: Arc<ManualClock>,
+        store: Store,
+        config: WebSocketConfig,
+        engine: EngineConfig,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let stores = match store {
             Store::Reference => {
