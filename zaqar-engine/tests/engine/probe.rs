@@ -174,6 +174,16 @@ scripted!(QueueController for ProbeControl by queues {
     fn queue_list_deleting(limit: PageLimit) -> Vec<QueueRecord>;
 });
 
+scripted!(PoolController for ProbeControl by pools {
+    fn pool_put(pool: Pool) -> ();
+    fn pool_get(name: &PoolName) -> Pool;
+    fn pool_list(marker: Option<&PoolName>, limit: Option<PageLimit>) -> Page<Pool, PoolName>;
+    fn pool_list_by_flavor(flavor: Option<&FlavorName>) -> Vec<Pool>;
+    fn pool_update(name: &PoolName, changes: UpdatePool) -> ();
+    fn pool_delete(name: &PoolName) -> ();
+    fn pool_delete_all() -> ();
+});
+
 scripted!(QueueHeadController for ProbeData by heads {
     fn head_open(queue: &QueueRef) -> ();
     fn head_close(queue: &QueueRef) -> ();
@@ -240,7 +250,7 @@ impl ControlDriver for ProbeControl {
         self
     }
     fn pools(&self) -> &dyn PoolController {
-        self.inner.pools()
+        self
     }
     fn flavors(&self) -> &dyn FlavorController {
         self.inner.flavors()
