@@ -114,6 +114,7 @@ pub struct RunningServer {
     renewal: Option<AbortOnDropHandle<()>>,
     drain: Duration,
     location: String,
+    asks_for_tokens: bool,
 }
 
 /// How a server ended.
@@ -169,6 +170,10 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
         .config(assemble::engine(&config))
         .subscriber_check(notifications::subscriber_check(&config)?)
         .disciplines(disciplined);
+    let builder = match assemble::pools(&config) {
+        Some(pools) => builder.pools(pools),
+        None => builder,
+    };
     let engine = stages.into_iter().fold(builder, EngineBuilder::stage).build();
     // The first look sets the clock, before anything is given a time.
     engine.watch().await;
@@ -220,6 +225,7 @@ pub async fn start_with(config: Config, stages: &Stages) -> Result<RunningServer
         renewal: secured.map(Secured::keep_renewed),
         drain: Duration::from_millis(config.limits.drain_timeout_ms),
         location,
+        asks_for_tokens: config.general.auth_strategy != AuthStrategy::None,
     })
 }
 
@@ -317,6 +323,11 @@ impl RunningServer {
     #[must_use]
     pub fn location(&self) -> &str {
         &self.location
+    }
+
+    /// Whether callers need a token.
+    pub(crate) fn asks_for_tokens(&self) -> bool {
+        self.asks_for_tokens
     }
 
     /// Stops accepting, finishes what was accepted, for the configured time at most, and lets go
