@@ -154,6 +154,27 @@ async fn the_leave_to_answer_is_for_one_subscription_and_one_span() {
 }
 
 #[tokio::test]
+async fn without_a_signature_the_project_itself_may_confirm_and_no_other() {
+    let service = strict();
+    for collection in [PATH, "/v2/topics/q/subscriptions"] {
+        let id = subscribe(&service, collection, "http://a.example", 100).await;
+        let path = format!("{collection}/{id}");
+        let line = format!("PUT {path}/confirm");
+        let yes = r#"{"confirmed": true}"#;
+        let stranger = service.call_with(&line, &[("x-project-id", "other")], yes).await;
+        assert_eq!(stranger.error().2, format!("Subscription {id} does not exist"));
+        assert_eq!(stranger.status, 404);
+        // A signature that is there and empty is a wrong one, not none.
+        let empty = service.call_with(&line, &[("url-signature", "")], yes).await;
+        assert_eq!(empty.error(), (404, "404 Not Found".to_owned(), String::new()));
+        assert!(!confirmed(&service, &path).await);
+        let own = service.call(&line, yes).await;
+        assert_eq!((own.status, own.header("location")), (204, format!("{path}/confirm").as_str()));
+        assert!(confirmed(&service, &path).await);
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_asked_unless_the_operator_demands_it() {
     let service = Service::new();
     let id = subscribe(&service, PATH, "http://a.example", 100).await;

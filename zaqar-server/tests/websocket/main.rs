@@ -19,6 +19,8 @@ mod world;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod envelope;
 #[cfg(test)]
 mod handshake;

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) sockets: WebSockets,
     pub(crate) address: SocketAddr,
+    /// The store itself, without the engine's stages.
+    pub(crate) stores: Stores,
     clock: Arc<ManualClock>,
     server: JoinHandle<std::io::Result<()>>,
     _folder: TempDir,
@@ -83,13 +85,13 @@ impl World {
                 registry::open(&uri, &StoreOptions::new(Arc::clone(&time))).await.unwrap()
             }
         };
-        let engine = Engine::new(stores, time, engine);
+        let engine = Engine::new(stores.clone(), time, engine);
         let sockets = WebSockets::new(engine.clone(), config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = sockets.own_port(address);
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { engine, sockets, address, clock, server, _folder: folder }
+        Self { engine, sockets, address, stores, clock, server, _folder: folder }
     }
 
     /// A connection that speaks JSON.
