@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use zaqar_auth::policy::Policy;
 use zaqar_core::Clock;
-use zaqar_engine::EngineConfig;
+use zaqar_engine::pools::RegistryOpener;
 use zaqar_engine::stages::EncryptionKeys;
+use zaqar_engine::{EngineConfig, PoolOptions};
 
 use crate::auth::Authentication;
 use crate::config::Config;
@@ -22,6 +23,13 @@ use crate::server::request::RequestTimeouts;
 use crate::signed_url::UrlSigner;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::websocket::WebSocketConfig;
+
+/// How the engine uses pools, if there are any.
+pub(crate) fn pools(config: &Config) -> Option<PoolOptions> {
+    let opener = RegistryOpener::new().unreliable(config.general.unreliable);
+    let pools = PoolOptions::new(Arc::new(opener));
+    config.general.pooling.then(|| pools.virtual_pool(config.catalog.enable_virtual_pool))
+}
 
 /// The engine's settings.
 pub(crate) fn engine(config: &Config) -> EngineConfig {
@@ -56,6 +64,8 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     limits.messages_per_page_max = u64::from(transport.max_messages_per_page);
     limits.messages_per_claim_or_pop_max = u64::from(transport.max_messages_per_claim_or_pop);
     limits.subscriptions_per_page_max = u64::from(transport.max_subscriptions_per_page);
+    limits.pools_per_page_max = u64::from(transport.max_pools_per_page);
+    limits.flavors_per_page_max = u64::from(transport.max_flavors_per_page);
     engine
 }
 

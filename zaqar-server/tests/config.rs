@@ -259,6 +259,7 @@ const UPSTREAM: &str = "\
 debug = True
 admin_mode = true
 pooling = True
+sharding = True
 unreliable = False
 auth_strategy = keystone
 log_file = /var/log/zaqar/zaqar.log
@@ -292,6 +293,9 @@ client_id_uuid_safe = off
 message_encryption_key = hidden
 not_an_option = 1
 
+[pooling:catalog]
+enable_virtual_pool = True
+
 [cors]
 allowed_origin = https://one.example,
     https://two.example
@@ -309,7 +313,8 @@ fn an_upstream_file_is_carried_over_where_it_means_the_same() {
     let imported = import::import(UPSTREAM).unwrap();
     let text = imported.toml.replace("auth_strategy = \"keystone\"", "");
     let config = toml(&text).unwrap();
-    assert!(config.general.admin_mode);
+    assert!(config.general.admin_mode && config.general.pooling);
+    assert!(config.catalog.enable_virtual_pool);
     assert_eq!((config.listen.bind.as_str(), config.listen.port), ("0.0.0.0", 8899));
     assert_eq!(config.transport.max_message_ttl, 2_419_200);
     assert_eq!(config.transport.max_claim_ttl, 86_400);
@@ -325,7 +330,7 @@ fn what_an_upstream_file_loses_is_listed_and_nothing_secret_with_it() {
     let left: Vec<_> = imported.left_out.iter().map(ToString::to_string).collect();
     let all = left.join("\n");
     for option in [
-        "[DEFAULT] pooling",
+        "[DEFAULT] sharding",
         "[DEFAULT] log_file",
         "[DEFAULT] transport_url: no such option",
         "[drivers] message_store",

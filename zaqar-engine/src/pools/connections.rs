@@ -8,6 +8,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use zaqar_core::{DataDriver, Effect, Error, Pool, PoolName, Result, Retry};
 
+use crate::health::StoreHealth;
 use crate::watch::Watch;
 
 use super::opener::{PoolAddress, PoolOpener};
@@ -75,6 +76,10 @@ impl Connections {
                     watch: Watch::new(opened.clock),
                     address,
                 });
+                // The first look sets the clock, before anything is given a time.
+                let answer = connection.data.health().await.map_err(Into::into);
+                let health = StoreHealth::new(connection.data.info(), answer);
+                connection.watch.note(&health, false);
                 self.replace(Arc::clone(&connection));
                 Ok(connection)
             }

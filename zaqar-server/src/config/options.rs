@@ -16,6 +16,9 @@ option_table! {
     General general "" {
         /// Whether `/v2/health` is served, to callers with the role `admin`.
         admin_mode: bool = false;
+        /// Whether queues live in pools, which an administrator adds (docs/pools.md). Pools and flavors
+        /// are served with `admin_mode` alone.
+        pooling: bool = false;
         /// How callers are authenticated (docs/authentication.md). Empty: not at all, project and
         /// roles are believed as sent, so the address must not be reachable for strangers.
         /// `keystone`: by tokens that Keystone validates, see `[keystone_authtoken]`.
@@ -25,6 +28,13 @@ option_table! {
         unreliable: bool = false;
         /// Whether messages show a checksum of their body (`MD5:` and the digest).
         enable_checksum: bool = false;
+    }
+
+    /// Pools, with `pooling` (docs/pools.md).
+    Catalog catalog "catalog" {
+        /// Whether a queue for which there is no pool is made in the store of
+        /// `[drivers.message_store]`; otherwise it is refused.
+        enable_virtual_pool: bool = false;
     }
 
     /// Where the API listens.
@@ -172,6 +182,10 @@ option_table! {
         max_messages_per_page: u32 = 20_u32, 1 to 1000;
         /// Most subscriptions in one page of a listing.
         max_subscriptions_per_page: u32 = 20_u32, 1 to 1000;
+        /// Most pools on a page.
+        max_pools_per_page: u32 = 20_u32, 1 to 1000;
+        /// Most flavors on a page.
+        max_flavors_per_page: u32 = 20_u32, 1 to 1000;
         /// Most messages in one claim or pop.
         max_messages_per_claim_or_pop: u32 = 20_u32, 1 to 1000;
         /// Most messages in one post.

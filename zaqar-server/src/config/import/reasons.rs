@@ -6,17 +6,13 @@ const SECTIONS: &[(&str, &str)] = &[
     ("oslo_reports", "there is no such report"),
     ("oslo_middleware", "there is no such middleware"),
     ("profiler", "there is no profiler; see the metrics of the [admin] listener"),
-    ("pooling:catalog", "there is one store, no pools, in this version"),
     ("cache", "no cache server is needed; see cache.queue_ttl_ms"),
 ];
 
 /// Single options that are not carried over.
 const OPTIONS: &[(&str, &str, &str)] = &[
-    ("DEFAULT", "pooling", "there is one store, no pools, in this version"),
-    ("DEFAULT", "sharding", "there is one store, no pools, in this version"),
+    ("DEFAULT", "sharding", "it is an old name of pooling"),
     ("DEFAULT", "enable_deprecated_api_versions", "only version 2 of the API is served"),
-    ("transport", "max_flavors_per_page", "there are no flavors in this version"),
-    ("transport", "max_pools_per_page", "there are no pools in this version"),
     ("transport", "message_encryption_algorithms", "there is one algorithm"),
     ("transport", "message_encryption_key", "see encryption.keys; there is no default"),
     ("oslo_policy", "policy_dirs", "there is one policy file; put its rules into it"),
@@ -101,6 +97,10 @@ pub(super) fn renamed(section: &str, name: &str, value: &str) -> Option<(String,
         }
         ("drivers:transport:websocket", "external-port") => {
             Some(("drivers.transport.websocket.external_port".into(), value.to_owned()))
+        }
+        // A section cannot be named as an option is.
+        ("pooling:catalog", "enable_virtual_pool") => {
+            Some(("catalog.enable_virtual_pool".into(), value.to_owned()))
         }
         ("keystone_authtoken", "auth_uri") => {
             Some(("keystone_authtoken.www_authenticate_uri".into(), value.to_owned()))
