@@ -113,6 +113,47 @@ async fn posts_at_the_same_time_never_exceed_the_quota() {
     assert_eq!(world.engine.queue_stats(&queue("a")).await.unwrap().total(), 10);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_that_are_taken_while_posts_go_on_let_no_post_too_many_in() {
+    const QUOTA: u64 = 200;
+    let mut config = config(|quota| quota.messages = Some(QUOTA));
+    config.defaults.message_ttl = config.limits.message_ttl_max;
+    let world = Arc::new(World::with(config));
+    let posters = (0..6).map(|n| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            let mut stored = 0;
+            for attempt in 0..60 {
+                let key = queue(&format!("q{}", (n + attempt) % 4));
+                stored += u64::from(world.engine.message_post(&key, many(1)).await.is_ok());
+                if attempt % 5 == 0 {
+                    world.pass_s(2);
+                }
+            }
+            stored
+        })
+    });
+    let mut stored = 0;
+    for poster in posters.collect::<Vec<_>>() {
+        stored += poster.await.unwrap();
+    }
+    assert!(stored <= QUOTA, "{stored} were stored");
+    // What was refused too early, because it was counted twice, fits once nothing moves: the first
+    // of these posts is counted twice as well, the next sample is exact.
+    for _ in 0..3 {
+        world.pass_s(100_000);
+        while world.engine.message_post(&queue("q0"), many(1)).await.is_ok() {
+            stored += 1;
+        }
+    }
+    assert_eq!(stored, QUOTA);
+    let mut total = 0;
+    for name in ["q0", "q1", "q2", "q3"] {
+        total += world.engine.queue_stats(&queue(name)).await.unwrap().total();
+    }
+    assert_eq!(total, QUOTA);
+}
+
 #[tokio::test]
 async fn a_post_that_failed_gives_its_room_back_and_one_in_doubt_keeps_it() {
     let world = world(|quota| quota.messages = Some(10));

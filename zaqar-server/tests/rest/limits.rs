@@ -3,8 +3,9 @@
 use serde_json::json;
 use zaqar_engine::EngineConfig;
 use zaqar_server::limits::{ProjectRates, Rate, RateSettings};
+use zaqar_server::signed_url::{Expiry, Grant, UrlSigner};
 
-use crate::support::{Reply, Service};
+use crate::support::{PROJECT, Reply, Service};
 
 const ONE: &str = r#"{"messages": [{"body": "0123456789", "ttl": 300}]}"#;
 const THREE: &str = r#"{"messages": [{"body": 1}, {"body": 2}, {"body": 3}]}"#;
@@ -89,6 +90,34 @@ async fn who_is_not_known_uses_up_nothing_and_learns_what_is_wrong_first() {
     assert_eq!(service.call("GET /v2/queues", "").await.status, 200);
     assert_eq!(service.call("GET /v2/queues", "").await.status, 503);
     assert_eq!(service.call("GET /v2/nothing", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_signed_request_counts_for_the_project_that_signed_and_a_wrong_one_for_nobody() {
+    let signer = UrlSigner::new(["secret"]);
+    let expiry = Expiry::parse("2100-01-01T00:00:00").unwrap();
+    let lists = (vec!["/v2/queues/q".to_owned()], vec!["GET".to_owned()]);
+    let grant = Grant::new(lists.0, lists.1, PROJECT, expiry);
+    let signature = signer.sign(&grant).unwrap();
+    let service = Service::limited_and(rates(Rate::new(1, 2), None), |rest| {
+        rest.url_signer = signer;
+    });
+    let get = async |signature: &str| {
+        let headers = [
+            ("url-signature", signature),
+            ("url-expires", "2100-01-01T00:00:00"),
+            ("url-methods", "GET"),
+            ("url-paths", "/v2/queues/q"),
+        ];
+        service.call_with("GET /v2/queues/q", &headers, "").await.status
+    };
+    for _ in 0..5 {
+        assert_eq!(get("wrong").await, 404);
+    }
+    assert_eq!(get(&signature).await, 200);
+    assert_eq!(service.call("GET /v2/queues", "").await.status, 200);
+    assert_eq!(get(&signature).await, 503);
+    assert_eq!(service.call("GET /v2/queues", "").await.status, 503);
 }
 
 #[tokio::test]

@@ -52,10 +52,22 @@ impl Service {
 
     /// With limits on how often projects may ask.
     pub(crate) fn limited(rates: RateSettings, engine: EngineConfig) -> Self {
+        let (clock, rest) = Self::limits(rates);
+        Self::at(clock, rest, engine, |data| data)
+    }
+
+    /// The same with what `change` makes of the transport's settings.
+    pub(crate) fn limited_and(rates: RateSettings, change: impl FnOnce(&mut RestConfig)) -> Self {
+        let (clock, mut rest) = Self::limits(rates);
+        change(&mut rest);
+        Self::at(clock, rest, EngineConfig::default(), |data| data)
+    }
+
+    fn limits(rates: RateSettings) -> (Arc<ManualClock>, RestConfig) {
         let clock = Arc::new(ManualClock::default());
         let mut rest = RestConfig::default();
         rest.rates = RateLimits::new(rates, Arc::<ManualClock>::clone(&clock));
-        Self::at(clock, rest, engine, |data| data)
+        (clock, rest)
     }
 
     fn at(
