@@ -1,8 +1,8 @@
 //! How much a project may hold: queues, topics, messages, and bytes of messages.
 //!
 //! Queues and topics are counted when one is to be made, under a lock of their project, so that a
-//! process makes none too many. Messages are too many to be counted for each post: an [`account`]
-//! of the project holds what the latest [`sample`] of the stores found and what was accepted here
+//! process makes none too many. Messages are too many to be counted for each post: an `account`
+//! of the project holds what the latest `sample` of the stores found and what was accepted here
 //! since. A project without a quota costs one look-up.
 //!
 //! What the service makes for itself (the target of dead letters) is counted and never refused: what
