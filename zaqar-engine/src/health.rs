@@ -67,8 +67,6 @@ pub struct EngineHealth {
     pub control: StoreHealth,
     /// Messages, claims, subscriptions.
     pub data: StoreHealth,
-    /// The pools, ascending by name; empty without.
-    pub pools: Vec<(PoolName, StoreHealth)>,
 }
 
 impl EngineHealth {
@@ -94,20 +92,23 @@ impl Engine {
         self.in_time(Call::read("health"), both).await
     }
 
-    /// Asks both stores, and every pool, how they are. A store that does not answer is part of the
-    /// answer.
+    /// Asks both stores how they are. A store that does not answer is part of the answer.
     pub async fn health(&self) -> EngineHealth {
         let call = Call::read("health");
         let control = self.in_time(call, self.control().health()).await;
         let data = self.in_time(call, self.data().health()).await;
-        let pools = match self.pools() {
-            Some(pools) => pools.health().await,
-            None => Vec::new(),
-        };
         EngineHealth {
             control: StoreHealth::new(self.control_info(), control),
             data: StoreHealth::new(self.data_info(), data),
-            pools,
+        }
+    }
+
+    /// Asks every pool how it is, all at once, ascending by name; none without pooling. One that
+    /// does not answer is part of the answer.
+    pub async fn pools_health(&self) -> Vec<(PoolName, StoreHealth)> {
+        match self.pools() {
+            Some(pools) => pools.health(self.config().operation_timeout).await,
+            None => Vec::new(),
         }
     }
 

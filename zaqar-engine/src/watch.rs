@@ -74,9 +74,9 @@ impl Engine {
         let health = self.health().await;
         let unreliable = self.config().unreliable;
         self.inner().watch.note(&health.data, unreliable);
-        for (pool, health) in &health.pools {
+        for (pool, health) in self.pools_health().await {
             if let Some(pools) = self.pools() {
-                pools.note(pool, health, unreliable);
+                pools.note(&pool, &health, unreliable);
             }
         }
         health

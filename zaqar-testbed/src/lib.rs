@@ -31,7 +31,8 @@ mod state;
 
 pub use backend::{Backend, Options};
 pub use disk::Disk;
-pub use install::{find_browser, install, install_browser, is_installed};
+pub use install::{find_browser, install, install_browser, install_haproxy, is_installed};
+pub use port::free as free_port;
 pub use procfs::Identity;
 pub use proxy::{Cut, Fired, Proxy};
 pub use service::{Service, installed_unless_absent, services_folder, uri, uri_unless_absent};

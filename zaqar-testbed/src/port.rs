@@ -13,8 +13,12 @@ const FIRST: u16 = 10_240;
 const COUNT: u16 = 12_000;
 const TRIES: u32 = 200;
 
-/// A port of 127.0.0.1 on which nobody listens at this moment.
-pub(crate) fn free() -> Result<u16> {
+/// A port of 127.0.0.1 on which nobody listens at this moment, and which the system gives to nobody
+/// by itself.
+///
+/// # Errors
+/// If none is found.
+pub fn free() -> Result<u16> {
     (0..TRIES).map(random).find(|port| is_free(*port)).context("there is no free port")
 }
 

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use moka::future::Cache;
-use zaqar_core::{ControlDriver, DataDriver, Incarnation, PoolName};
+use zaqar_core::{ControlDriver, DataDriver, Incarnation, Pool, PoolName};
 
 use crate::health::StoreHealth;
 
@@ -98,8 +98,8 @@ impl Pools {
         }))
     }
 
-    /// Asks every pool how it is, ascending by name.
-    pub(crate) async fn health(&self) -> Vec<(PoolName, StoreHealth)> {
+    /// Asks every pool how it is, ascending by name; one that takes longer does not answer.
+    pub(crate) async fn health(&self, timeout: Duration) -> Vec<(PoolName, StoreHealth)> {
         let pools = match self.all().await {
             Ok(pools) => pools,
             Err(error) => {
@@ -108,16 +108,20 @@ impl Pools {
             }
         };
         let looks = pools.iter().map(|pool| async {
-            let health = match self.0.connections.get(pool).await {
-                Ok(connection) => {
-                    let answer = connection.data.health().await.map_err(Into::into);
-                    StoreHealth::new(connection.data.info(), answer)
-                }
-                Err(_told_already) => StoreHealth::unreachable_pool(),
-            };
-            (pool.name.clone(), health)
+            let look = tokio::time::timeout(timeout, self.look(pool)).await;
+            (pool.name.clone(), look.unwrap_or_else(|_elapsed| StoreHealth::unreachable_pool()))
         });
         futures_util::future::join_all(looks).await
+    }
+
+    async fn look(&self, pool: &Pool) -> StoreHealth {
+        match self.0.connections.get(pool).await {
+            Ok(connection) => {
+                let answer = connection.data.health().await.map_err(Into::into);
+                StoreHealth::new(connection.data.info(), answer)
+            }
+            Err(_told_already) => StoreHealth::unreachable_pool(),
+        }
     }
 
     /// Draws the conclusions from a look at a pool.

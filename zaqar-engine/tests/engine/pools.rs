@@ -318,11 +318,11 @@ async fn a_pool_that_is_down_takes_nothing_from_the_others() {
     assert_eq!(bodies(&fresh, &queue("r")).await, ["3"]);
     fresh.sweep().await.unwrap();
     fresh.ping().await.unwrap();
-    let health = fresh.health().await;
+    let health = fresh.pools_health().await;
     let reachable: Vec<_> =
-        health.pools.iter().map(|(name, health)| (name.as_str(), health.reachable)).collect();
+        health.iter().map(|(name, health)| (name.as_str(), health.reachable)).collect();
     assert_eq!(reachable, [("a", false), ("b", true)]);
-    assert!(health.is_good());
+    assert!(fresh.health().await.is_good());
 }
 
 #[tokio::test]

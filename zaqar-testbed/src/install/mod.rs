@@ -3,6 +3,7 @@
 
 mod apt;
 mod browser;
+mod haproxy;
 mod wheel;
 
 pub(crate) mod programs;
@@ -10,6 +11,7 @@ pub(crate) mod programs;
 use anyhow::Result;
 
 pub use browser::{find_browser, install_browser};
+pub use haproxy::install_haproxy;
 
 use crate::service::Service;
 
