@@ -13,6 +13,8 @@ mod client;
 #[cfg(test)]
 mod pushes;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod rest;
 #[cfg(test)]
 mod rest_requests;
