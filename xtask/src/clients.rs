@@ -13,8 +13,19 @@ use crate::services::ForTests;
 use crate::workspace::Workspace;
 use crate::{build, process, python};
 
-const SCRIPTS: [&str; 4] =
-    ["test_zaqarclient.py", "test_websocket.py", "test_openstacksdk.py", "test_cli.py"];
+const SCRIPTS: [&str; 5] = [
+    "test_zaqarclient.py",
+    "test_websocket.py",
+    "test_openstacksdk.py",
+    "test_cli.py",
+    "test_limits.py",
+];
+/// What the last of them needs.
+const LIMITS: [(&str, &str); 3] = [
+    ("ZAQAR__LIMITS__PROJECTS__CROWDED__QUEUES", "1"),
+    ("ZAQAR__LIMITS__PROJECTS__LIMITED__MESSAGES", "2"),
+    ("ZAQAR__LIMITS__PROJECTS__HURRIED__REQUESTS_PER_SECOND", "1"),
+];
 /// The page in a browser: the same whatever keeps the data.
 const BROWSER_SCRIPT: &str = "test_browser.py";
 /// How long one script may take; the slowest starts a Python program for each command.
@@ -65,7 +76,9 @@ fn drive_all(
     storage: Option<&str>,
     browser: Option<&Path>,
 ) -> Result<()> {
-    let server = Server::start(program, &workspace.target_dir.join("clients"), storage)?;
+    let folder = workspace.target_dir.join("clients");
+    let limits = LIMITS.map(|(name, value)| (name, value.to_owned()));
+    let server = Server::start_with(program, &folder, storage, &limits)?;
     let mut settings = vec![("ZAQAR_PAGE_ORIGIN", PAGE_ORIGIN.to_owned())];
     settings.extend(browser.map(|program| ("ZAQAR_BROWSER", program.display().to_string())));
     let scripts = SCRIPTS.into_iter().chain(browser.map(|_| BROWSER_SCRIPT));
