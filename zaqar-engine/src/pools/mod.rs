@@ -1,12 +1,12 @@
 //! Pools: many data stores behind one control plane.
 //!
 //! A queue is placed in a pool once, when it is made ([`placement`]), and the catalogue remembers
-//! where. Every operation on it goes there ([`routing`](self::routing)). A queue that the catalogue
+//! where. Every operation on it goes there (`routing`). A queue that the catalogue
 //! does not know lives in the *home* store, the one that the engine was built with: so pools can be
 //! added to an installation that has queues already.
 //!
 //! What is remembered here about a queue may be stale. The queue's head refuses what comes to the
-//! wrong store; the memory is dropped then, and the [fence](crate::fence) tries again.
+//! wrong store; the memory is dropped then, and the fence tries again.
 
 mod admin;
 mod connections;
