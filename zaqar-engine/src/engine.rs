@@ -233,6 +233,12 @@ impl Engine {
         self.inner.pools.as_ref()
     }
 
+    /// Whether queues live in pools.
+    #[must_use]
+    pub fn has_pools(&self) -> bool {
+        self.inner.pools.is_some()
+    }
+
     pub(crate) fn routes(&self) -> &Routes {
         &self.inner.routes
     }

@@ -338,6 +338,11 @@ impl<'a> Operation<'a> {
     fn store_failed(&self, error: Error) -> Failure {
         match (&error, self.queue) {
             (Error::QueueNotFound { .. }, Some(key)) => queue_missing(key),
+            (Error::FlavorNotFound { name }, _) => {
+                Failure::not_found(format!("Flavor {name} does not exist"))
+            }
+            // There is no pool for it at the moment.
+            (Error::QueueNotMapped { .. }, _) => self.unavailable(error.into()),
             (Error::MessageNotFound { id, .. }, Some(key)) => message_missing(id, key),
             (Error::ClaimNotFound { id, .. }, Some(key)) => claim_missing(id, key),
             (Error::SubscriptionNotFound { id }, _) => subscription_missing(id),

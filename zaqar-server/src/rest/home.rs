@@ -149,11 +149,40 @@ const RESOURCES: &[Resource] = &[
     resource("rel/ping", "/v2/ping", &[], &["GET"]),
 ];
 
+/// What is served in admin mode alone; pools and flavors are there whether or not there are any.
+const ADMIN_RESOURCES: &[Resource] = &[
+    resource(
+        "rel/pools",
+        "/v2/pools{?detailed,limit,marker}",
+        &[("detailed", "detailed"), ("limit", "pool_limit"), ("marker", "marker")],
+        &["GET"],
+    ),
+    resource(
+        "rel/pool",
+        "/v2/pools/{pool_name}",
+        &[("pool_name", "pool_name")],
+        &["GET", "PUT", "PATCH", "DELETE"],
+    ),
+    resource(
+        "rel/flavors",
+        "/v2/flavors{?detailed,limit,marker}",
+        &[("detailed", "detailed"), ("limit", "flavor_limit"), ("marker", "marker")],
+        &["GET"],
+    ),
+    resource(
+        "rel/flavor",
+        "/v2/flavors/{flavor_name}",
+        &[("flavor_name", "flavor_name")],
+        &["GET", "PUT", "PATCH", "DELETE"],
+    ),
+];
+
 /// The home document: the resources that are served, in the form that clients look them up.
 pub(crate) fn document(admin_mode: bool) -> Bytes {
     let mut resources: Map<String, Value> =
         RESOURCES.iter().map(|r| (r.relation.to_owned(), r.describe())).collect();
     if admin_mode {
+        resources.extend(ADMIN_RESOURCES.iter().map(|r| (r.relation.to_owned(), r.describe())));
         let health = json!({
             "href": "/v2/health",
             "hints": {"allow": ["GET"], "formats": {"application/json": {}}},

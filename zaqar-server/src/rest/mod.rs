@@ -12,11 +12,13 @@ pub(crate) mod context;
 mod cors;
 pub(crate) mod documents;
 pub(crate) mod errors;
+mod flavors;
 #[cfg(test)]
 mod fuzz;
 mod health;
 mod home;
 pub(crate) mod json;
+mod listed;
 pub(crate) mod message_post;
 pub(crate) mod messages;
 mod messages_delete;
@@ -25,6 +27,7 @@ pub mod openapi;
 mod paging;
 mod payload;
 mod ping;
+mod pools;
 mod query;
 mod queue_patch;
 mod queues;
@@ -176,7 +179,7 @@ async fn handle(
     let Some(context) = &caller else {
         return match endpoint.handler {
             Handler::Open(answer) => Ok(answer()),
-            Handler::Project(_) | Handler::Queue(_) => Err(Failure::internal()),
+            Handler::Project(_) | Handler::Item(_) | Handler::Queue(_) => Err(Failure::internal()),
         };
     };
     if !is_allowed(app, route, endpoint, context, key.as_ref()) {
@@ -188,6 +191,7 @@ async fn handle(
     match (&endpoint.handler, &key) {
         (Handler::Open(answer), _) => Ok(answer()),
         (Handler::Project(run), _) => run(&call).await,
+        (Handler::Item(run), _) => run(&call, payload).await,
         (Handler::Queue(run), Some(key)) => run(&call, key, payload).await,
         (Handler::Queue(_), None) => Err(Failure::internal()),
     }

@@ -5,8 +5,8 @@ use zaqar_auth::policy::Rule;
 
 use super::routes::{Endpoint, Guard, Handler, Route, Segment};
 use super::{
-    claims, health, home, message_post, messages, messages_delete, openapi, ping, queue_patch,
-    queues, share, subscription_confirm, subscriptions,
+    claims, flavors, health, home, message_post, messages, messages_delete, openapi, ping, pools,
+    queue_patch, queues, share, subscription_confirm, subscriptions,
 };
 
 use Segment::{Id, Is, Queue, Topic};
@@ -25,9 +25,21 @@ macro_rules! route {
     };
 }
 
+macro_rules! admin_route {
+    ($path:expr, $segments:expr, $endpoints:expr $(,)?) => {
+        Route { path: $path, segments: $segments, endpoints: $endpoints, admin: true }
+    };
+}
+
 macro_rules! project {
     ($handler:path) => {
         Handler::Project(|call| Box::pin($handler(call)))
+    };
+}
+
+macro_rules! item {
+    ($handler:path) => {
+        Handler::Item(|call, payload| Box::pin($handler(call, payload)))
     };
 }
 
@@ -175,12 +187,41 @@ pub(crate) static ROUTES: &[Route] = &[
             guarded(Method::HEAD, Rule::PingGet, project!(ping::head)),
         ],
     ),
-    Route {
-        path: "/v2/health",
-        segments: &[Is("v2"), Is("health")],
-        endpoints: &[guarded(Method::GET, Rule::HealthGet, project!(health::get))],
-        admin: true,
-    },
+    admin_route!(
+        "/v2/health",
+        &[Is("v2"), Is("health")],
+        &[guarded(Method::GET, Rule::HealthGet, project!(health::get))],
+    ),
+    admin_route!(
+        "/v2/pools",
+        &[Is("v2"), Is("pools")],
+        &[guarded(Method::GET, Rule::PoolsGetAll, project!(pools::list))],
+    ),
+    admin_route!(
+        "/v2/pools/{id}",
+        &[Is("v2"), Is("pools"), Id],
+        &[
+            guarded(Method::DELETE, Rule::PoolsDelete, item!(pools::delete)),
+            guarded(Method::GET, Rule::PoolsGet, item!(pools::get)),
+            guarded(Method::PATCH, Rule::PoolsUpdate, item!(pools::patch)),
+            guarded(Method::PUT, Rule::PoolsCreate, item!(pools::put)),
+        ],
+    ),
+    admin_route!(
+        "/v2/flavors",
+        &[Is("v2"), Is("flavors")],
+        &[guarded(Method::GET, Rule::FlavorsGetAll, project!(flavors::list))],
+    ),
+    admin_route!(
+        "/v2/flavors/{id}",
+        &[Is("v2"), Is("flavors"), Id],
+        &[
+            guarded(Method::DELETE, Rule::FlavorsDelete, item!(flavors::delete)),
+            guarded(Method::GET, Rule::FlavorsGet, item!(flavors::get)),
+            guarded(Method::PATCH, Rule::FlavorsUpdate, item!(flavors::patch)),
+            guarded(Method::PUT, Rule::FlavorsCreate, item!(flavors::put)),
+        ],
+    ),
 ];
 
 /// No route may be without a rule but the two that say the same to everyone: it would not compile.

@@ -68,6 +68,8 @@ pub(crate) enum Handler {
     Open(fn() -> Answer),
     /// Is about a project.
     Project(for<'a> fn(&'a Call<'a>) -> BoxFuture<'a, Outcome>),
+    /// Is about something that the operator has, named by the path.
+    Item(for<'a> fn(&'a Call<'a>, &'a mut Payload) -> BoxFuture<'a, Outcome>),
     /// Is about a queue or a topic.
     Queue(for<'a> fn(&'a Call<'a>, &'a QueueKey, &'a mut Payload) -> BoxFuture<'a, Outcome>),
 }
@@ -257,6 +259,7 @@ mod tests {
             assert_eq!(found(missing), None, "{missing}");
         }
         assert!(find(b"/v2/health", true).is_some());
+        assert_eq!(find(b"/v2/pools/one", true).map(|matched| matched.id), Some(&b"one"[..]));
     }
 
     #[test]

@@ -20,6 +20,17 @@ pub(crate) const OF_NOBODY: &[&str] = &[
     "GET /v2/openapi.json",
     "GET /v2/ping",
     "HEAD /v2/ping",
+    "GET /v2/pools",
+    "GET /v2/pools/{id}",
+    "PUT /v2/pools/{id}",
+    "PATCH /v2/pools/{id}",
+    "DELETE /v2/pools/{id}",
+    // Flavors are a project's (zaqar-server/tests/rest/flavors.rs); these servers have no pools.
+    "GET /v2/flavors",
+    "GET /v2/flavors/{id}",
+    "PUT /v2/flavors/{id}",
+    "PATCH /v2/flavors/{id}",
+    "DELETE /v2/flavors/{id}",
 ];
 
 /// All other routes.

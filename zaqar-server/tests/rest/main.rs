@@ -25,6 +25,8 @@ mod encryption;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod flavors;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod headers;
@@ -36,6 +38,8 @@ mod messages;
 mod patches;
 #[cfg(test)]
 mod policies;
+#[cfg(test)]
+mod pools;
 #[cfg(test)]
 mod posts;
 #[cfg(test)]

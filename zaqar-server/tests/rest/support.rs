@@ -11,7 +11,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 use zaqar_conformance::reference::ReferenceStore;
 use zaqar_core::{Clock, ControlDriver, DataDriver, ManualClock};
-use zaqar_engine::{Engine, EngineConfig, Stores};
+use zaqar_engine::pools::PoolOpener;
+use zaqar_engine::{Engine, EngineConfig, PoolOptions, Stores};
 use zaqar_server::limits::{RateLimits, RateSettings};
 use zaqar_server::rest::{self, ConfirmationRequest, Confirmations, RestConfig};
 
@@ -70,10 +71,27 @@ impl Service {
         (clock, rest)
     }
 
+    /// With pools, which `opener` opens.
+    pub(crate) fn pooled(rest: RestConfig, opener: Arc<dyn PoolOpener>) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let pools = Some(PoolOptions::new(opener));
+        Self::built(clock, rest, EngineConfig::default(), pools, |data| data)
+    }
+
     fn at(
         clock: Arc<ManualClock>,
         rest: RestConfig,
         engine: EngineConfig,
+        wrap: impl FnOnce(Arc<dyn DataDriver>) -> Arc<dyn DataDriver>,
+    ) -> Self {
+        Self::built(clock, rest, engine, None, wrap)
+    }
+
+    fn built(
+        clock: Arc<ManualClock>,
+        rest: RestConfig,
+        engine: EngineConfig,
+        pools: Option<PoolOptions>,
         wrap: impl FnOnce(Arc<dyn DataDriver>) -> Arc<dyn DataDriver>,
     ) -> Self {
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -83,7 +101,11 @@ impl Service {
         let stores = Stores::new(Arc::clone(&control), Arc::clone(&data));
         let asked = Arc::new(Asked::default());
         let confirmations = Arc::<Asked>::clone(&asked) as Arc<dyn Confirmations>;
-        let router = rest::router(Engine::new(stores, time, engine), rest, Some(confirmations));
+        let mut builder = Engine::builder(stores, time).config(engine);
+        if let Some(pools) = pools {
+            builder = builder.pools(pools);
+        }
+        let router = rest::router(builder.build(), rest, Some(confirmations));
         Self { router, clock, asked, control, data }
     }
 

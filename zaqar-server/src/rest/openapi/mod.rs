@@ -79,6 +79,8 @@ fn components(limits: &Limits) -> Value {
         ("/parameters/QueuesLimit/schema/maximum", limits.queues_per_page_max),
         ("/parameters/MessagesLimit/schema/maximum", limits.messages_per_page_max),
         ("/parameters/SubscriptionsLimit/schema/maximum", limits.subscriptions_per_page_max),
+        ("/parameters/PoolsLimit/schema/maximum", limits.pools_per_page_max),
+        ("/parameters/FlavorsLimit/schema/maximum", limits.flavors_per_page_max),
         ("/parameters/ClaimLimit/schema/maximum", limits.messages_per_claim_or_pop_max),
         ("/parameters/Pop/schema/maximum", limits.messages_per_claim_or_pop_max),
         ("/parameters/Ids/schema/maxItems", limits.messages_per_page_max),
@@ -224,7 +226,8 @@ mod tests {
         }
         let without = super::document(&Limits::default(), false);
         assert!(without["paths"].get("/v2/health").is_none());
-        assert_eq!(served.len() - 1, routes::endpoints(false).count());
+        // Health, pools and flavors.
+        assert_eq!(served.len() - 11, routes::endpoints(false).count());
     }
 
     #[test]
