@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::raw_sqlite::RawOptions;
 use crate::sockets::SocketsOptions;
 use crate::suite::SuiteOptions;
+use crate::wait::WaitOptions;
 use crate::workload::{DeleteMode, Workload};
 
 /// Measures a Zaqar server over REST v2, and checks that no message is lost, doubled or misordered.
@@ -40,6 +41,8 @@ pub enum Command {
     Sockets(SocketsOptions),
     /// What 100 subscribers to a queue cost whoever posts, and whether each gets everything
     FanOut(FanOutOptions),
+    /// Many clients that wait for messages: what they cost idle, and how soon a post reaches one
+    Wait(WaitOptions),
     /// Insert rows into an SQLite file without any server: the yardstick
     #[cfg(feature = "raw-sqlite")]
     RawSqlite(RawOptions),
@@ -102,6 +105,8 @@ pub enum Task<'a> {
     Sockets(&'a SocketsOptions),
     /// Many subscribers to one queue.
     FanOut(&'a FanOutOptions),
+    /// Many clients that wait.
+    Wait(&'a WaitOptions),
     /// The raw loop.
     #[cfg(feature = "raw-sqlite")]
     RawSqlite(&'a RawOptions),
@@ -125,6 +130,7 @@ impl Command {
             }
             Self::Sockets(options) => return Task::Sockets(options),
             Self::FanOut(options) => return Task::FanOut(options),
+            Self::Wait(options) => return Task::Wait(options),
             #[cfg(feature = "raw-sqlite")]
             Self::RawSqlite(options) => return Task::RawSqlite(options),
             Self::Suite(options) => return Task::Suite(options),

@@ -18,4 +18,5 @@ pub mod run;
 pub mod scan;
 pub mod sockets;
 pub mod suite;
+pub mod wait;
 pub mod workload;

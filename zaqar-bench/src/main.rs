@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zaqar_bench::cli::{Cli, Command, Task};
-use zaqar_bench::{fan_out, rounds, sockets, suite};
+use zaqar_bench::{fan_out, rounds, sockets, suite, wait};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,6 +23,7 @@ fn run(command: &Command) -> anyhow::Result<bool> {
         Task::Workload(workload, options) => rounds::run(workload, options, command_line()),
         Task::Sockets(options) => sockets::command(options),
         Task::FanOut(options) => fan_out::command(options),
+        Task::Wait(options) => wait::command(options),
         #[cfg(feature = "raw-sqlite")]
         Task::RawSqlite(options) => zaqar_bench::raw_sqlite::command(options),
         Task::Suite(options) => suite::run(options, command_line()),

@@ -19,7 +19,8 @@ use crate::measure;
 use crate::report::{print, write_json};
 
 pub use options::SocketsOptions;
-pub use report::SocketsResult;
+pub use report::{SocketsResult, Spread};
+pub(crate) use subscriber::micros;
 use subscriber::{Got, Plan, Subscriber};
 
 /// Connections that are opened at the same time.
@@ -181,6 +182,6 @@ impl MemoryWatch {
 }
 
 /// Microseconds up to ten minutes.
-fn histogram() -> anyhow::Result<Histogram<u64>> {
+pub(crate) fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 600_000_000, 3)?)
 }

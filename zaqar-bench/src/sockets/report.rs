@@ -48,7 +48,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    pub(super) fn of(micros: &Histogram<u64>) -> Self {
+    pub(crate) fn of(micros: &Histogram<u64>) -> Self {
         let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1_000.0;
         Self { p50: at(0.5), p99: at(0.99), max: micros.max() as f64 / 1_000.0 }
     }

@@ -10,4 +10,6 @@ mod stub;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod wait;
+#[cfg(test)]
 mod workloads;
