@@ -44,8 +44,8 @@ pub use ids::{
     MessageMarker, PoolName, ProjectId, QueueName, SubscriptionId,
 };
 pub use message::{
-    ListMessages, Message, MessageEdge, MovedMessage, NewMessage, PostKey, PostMessages, Posted,
-    QueueEnd, QueueStats,
+    ListMessages, Message, MessageEdge, MessageWatch, MovedMessage, NewMessage, PostKey,
+    PostMessages, Posted, QueueEnd, QueueStats,
 };
 pub use message_controller::MessageController;
 pub use outbox::{

@@ -6,6 +6,7 @@ use crate::body::Body;
 use crate::clock::{Timestamp, Ttl};
 use crate::ids::{ClaimId, ClientId, IdempotencyKey, MessageId, MessageMarker};
 use crate::page::PageLimit;
+use crate::queue::QueueRef;
 
 /// A message to be posted.
 #[derive(Debug, Clone)]
@@ -125,6 +126,15 @@ pub struct Message {
     pub claim_count: u32,
     /// Checksum of the body, if one was stored.
     pub checksum: Option<String>,
+}
+
+/// A place in a queue behind which something may come that can be claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MessageWatch {
+    /// The queue.
+    pub queue: QueueRef,
+    /// Only what comes strictly after this place counts; `None`: anything does.
+    pub after: Option<MessageMarker>,
 }
 
 /// Options of [`message_list`](crate::MessageController::message_list).

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{ClaimId, MessageId, MessageMarker};
 use crate::message::{
-    ListMessages, Message, MovedMessage, NewMessage, PostMessages, Posted, QueueEnd, QueueStats,
+    ListMessages, Message, MessageWatch, MovedMessage, NewMessage, PostMessages, Posted, QueueEnd,
+    QueueStats,
 };
 use crate::page::{Page, PageLimit};
 use crate::queue::{Created, QueueRef};
@@ -294,6 +295,42 @@ pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
     /// # Conformance
     /// `delete.single.*`, `message.stats.*`, `batch.post.*`, `claim.create.*`.
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats>;
+
+    /// Says of each place whether something claimable is behind it, in the order asked.
+    ///
+    /// # Guarantees
+    /// Whatever was claimable behind the place before the call and still is at its end is told. An
+    /// incarnation that is gone or has moved is told to have something: who looks finds out.
+    ///
+    /// # Errors
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// It is asked every second for all that wait, so a driver whose engine can answer for many
+    /// queues at once does that. O(places), whatever is claimed or delayed ahead. What is given
+    /// here asks for one place after the other.
+    ///
+    /// # Conformance
+    /// `paging.filter.*`, `claim.create.*`.
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        let one = PageLimit::new(1)?;
+        let mut available = Vec::with_capacity(watches.len());
+        for MessageWatch { queue, after } in watches {
+            let options = ListMessages::new().marker(*after).limit(one);
+            available.push(match self.message_list(queue, options).await {
+                Ok(page) => !page.items.is_empty(),
+                Err(Error::QueueGone { .. } | Error::QueueMoved { .. }) => true,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(available)
+    }
 
     /// Puts a message that comes from another queue at the tail, unless one of that id is or was
     /// put here by an earlier call (G10). Returns its position here.

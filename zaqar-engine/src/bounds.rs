@@ -1,5 +1,7 @@
 //! The ranges of what a request may ask for, and the texts that say so.
 
+use std::time::Duration;
+
 use zaqar_core::{PageLimit, Ttl};
 
 use crate::config::EngineConfig;
@@ -60,6 +62,16 @@ impl EngineConfig {
                 "Limit must be at least 1 and may not be greater than {max}."
             ))
         })
+    }
+
+    pub(crate) fn wait_checked(&self, wait: u64) -> EngineResult<Duration> {
+        let max = self.limits.wait_max;
+        if wait > max {
+            return Err(EngineError::rejected(format!(
+                "Wait must be at least 0 and may not be greater than {max}."
+            )));
+        }
+        Ok(Duration::from_secs(wait))
     }
 
     pub(crate) fn pop_limit_checked(&self, limit: u64) -> EngineResult<PageLimit> {

@@ -134,6 +134,7 @@ impl Engine {
             }
             if answer.send(claimed).is_err() {
                 engine.data().claims().claim_delete(&route.queue, id).await?;
+                engine.wake_released(&route.queue.key);
             }
             Ok(())
         })
@@ -190,6 +191,7 @@ impl Engine {
         self.on_queue(Call::write("claim_delete"), key, |route| async move {
             self.data().claims().claim_delete(&route.queue, id).await?;
             route.changed();
+            self.wake_released(key);
             Ok(())
         })
         .await

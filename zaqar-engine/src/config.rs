@@ -118,6 +118,8 @@ pub struct Limits {
     pub messages_per_claim_or_pop_max: u64,
     /// Subscriptions in a page.
     pub subscriptions_per_page_max: u64,
+    /// Seconds that a claim or a listing may wait for messages.
+    pub wait_max: u64,
     /// Pools in a page.
     pub pools_per_page_max: u64,
     /// Flavors in a page.
@@ -138,6 +140,7 @@ impl Default for Limits {
             messages_per_page_max: 20,
             messages_per_claim_or_pop_max: 20,
             subscriptions_per_page_max: 20,
+            wait_max: 20,
             pools_per_page_max: 20,
             flavors_per_page_max: 20,
         }

@@ -98,6 +98,7 @@ impl Engine {
             let messages = self.data().messages();
             messages.message_insert_moved(&route.queue, transfer.message.clone()).await?;
             route.changed();
+            self.wake_posted(&route.queue.key, 1);
             Ok(())
         })
         .await?;

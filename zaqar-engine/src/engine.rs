@@ -13,6 +13,7 @@ use crate::routing::Routes;
 use crate::stages::{EncryptionStage, Stage};
 use crate::statistics::SharedStats;
 use crate::subscriber_check::SubscriberCheck;
+use crate::waiting::hub::Hub;
 use crate::watch::Watch;
 
 /// The two planes that an engine works on.
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     routes: Routes,
     stats: SharedStats,
     ledger: Ledger,
+    hub: Hub,
     tasks: TaskTracker,
     pub(crate) subscriber_check: Option<Arc<dyn SubscriberCheck>>,
     pub(crate) posted: Arc<Notify>,
@@ -130,6 +132,7 @@ impl EngineBuilder {
             routes: Routes::new(self.config.queue_cache_ttl),
             stats: SharedStats::new(),
             ledger: Ledger::new(),
+            hub: Hub::default(),
             tasks: TaskTracker::new(),
             subscriber_check: self.subscriber_check,
             posted: Arc::default(),
@@ -211,6 +214,7 @@ impl Engine {
     ///
     /// Stop [maintenance](crate::Maintenance::stop) first.
     pub async fn shutdown(&self) {
+        self.end_waiting();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         self.inner.data.close().await;
@@ -229,14 +233,14 @@ impl Engine {
         &*self.inner.data
     }
 
-    pub(crate) fn pools(&self) -> Option<&Pools> {
-        self.inner.pools.as_ref()
-    }
-
     /// Whether queues live in pools.
     #[must_use]
     pub fn has_pools(&self) -> bool {
         self.inner.pools.is_some()
+    }
+
+    pub(crate) fn pools(&self) -> Option<&Pools> {
+        self.inner.pools.as_ref()
     }
 
     pub(crate) fn routes(&self) -> &Routes {
@@ -249,6 +253,10 @@ impl Engine {
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.inner.hub
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

@@ -34,6 +34,7 @@ pub mod stages;
 mod statistics;
 mod subscriber_check;
 mod subscriptions;
+mod waiting;
 mod watch;
 
 pub use claims::{ClaimRequest, ClaimedMessages};

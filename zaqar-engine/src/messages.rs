@@ -122,10 +122,12 @@ impl Engine {
                 .key(request.key.clone())
                 .encrypt(route.attributes.encrypt);
             let messages = self.post_messages(&route, request)?;
+            let now_claimable = messages.iter().filter(|new| new.delay == Ttl::ZERO).count();
             let posted =
                 self.data().messages().message_post(&route.queue, messages, options).await?;
             route.changed();
             self.inner().posted.notify_one();
+            self.wake_posted(key, now_claimable);
             Ok(posted)
         })
         .await

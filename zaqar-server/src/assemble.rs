@@ -66,6 +66,8 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     limits.subscriptions_per_page_max = u64::from(transport.max_subscriptions_per_page);
     limits.pools_per_page_max = u64::from(transport.max_pools_per_page);
     limits.flavors_per_page_max = u64::from(transport.max_flavors_per_page);
+    // A wait must be over, and what it ends with answered, before the request is given up.
+    limits.wait_max = u64::from(transport.max_wait).min(config.limits.request_timeout_ms / 2_000);
     engine
 }
 

@@ -334,6 +334,7 @@ impl RunningServer {
     /// of the stores.
     pub async fn shutdown(self) -> Ended {
         self.stopping.cancel();
+        self.engine.end_waiting();
         let websocket = async {
             match &self.websocket {
                 Some(listener) => listener.shut_down(self.drain).await,

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DataDriver,
     DriverInfo, Error, GcOptions, GcReport, Health, ListMessages, Message, MessageController,
-    MessageId, MessageMarker, MovedMessage, NewMessage, NewSubscription, OutboxController, Page,
-    PageLimit, PostMessages, Posted, QueueEnd, QueueHead, QueueHeadController, QueueRef,
-    QueueStats, Result, StoreVolume, Subscription, SubscriptionController, SubscriptionId, Ttl,
-    UpdateSubscription,
+    MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, NewSubscription,
+    OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
+    QueueHeadController, QueueRef, QueueStats, Result, StoreVolume, Subscription,
+    SubscriptionController, SubscriptionId, Ttl, UpdateSubscription,
 };
 
 use super::Pools;
@@ -211,6 +211,10 @@ impl MessageController for Pools {
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         self.on(queue, |store| async move { store.data().messages().message_stats(queue).await })
             .await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        self.available(watches).await
     }
 
     async fn message_insert_moved(

@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Home(_) => "home",
             Self::Pool(connection) => connection.pool.as_str(),

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use zaqar_core::{
     Body, Capabilities, ClaimController, ClaimId, Created, DataDriver, DriverInfo, GcOptions,
     GcReport, Health, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueHeadController, QueueRef, QueueStats, Result, StoreVolume, SubscriptionController,
+    MessageWatch, MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages,
+    Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    SubscriptionController,
 };
 
 use super::Stage;
@@ -186,6 +187,10 @@ impl MessageController for Filtered {
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         self.data.messages().message_stats(queue).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        self.data.messages().message_available(watches).await
     }
 
     async fn message_insert_moved(

@@ -36,6 +36,9 @@ mod stages;
 mod statistics;
 #[cfg(test)]
 mod subscriptions;
+#[cfg(test)]
+mod waiting;
+#[cfg(test)]
 mod watch;
 #[cfg(test)]
 mod world;

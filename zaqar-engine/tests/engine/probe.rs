@@ -82,6 +82,13 @@ impl Script {
         until(|| self.count(operation) >= times).await;
     }
 
+    /// Lets time pass, which the runtime must have paused, until the operation was called so often.
+    pub(crate) async fn reached_later(&self, operation: &str, times: usize) {
+        while self.count(operation) < times {
+            tokio::time::advance(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
     fn turns(&self) -> MutexGuard<'_, Vec<(&'static str, Turn)>> {
         self.turns.lock().unwrap()
     }
@@ -202,6 +209,7 @@ scripted!(MessageController for ProbeData by messages {
     fn message_pop(queue: &QueueRef, limit: PageLimit) -> Vec<Message>;
     fn message_purge(queue: &QueueRef) -> ();
     fn message_stats(queue: &QueueRef) -> QueueStats;
+    fn message_available(watches: &[MessageWatch]) -> Vec<bool>;
     fn message_insert_moved(queue: &QueueRef, message: MovedMessage) -> Created<MessageMarker>;
 });
 

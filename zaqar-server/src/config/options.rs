@@ -186,6 +186,10 @@ option_table! {
         max_pools_per_page: u32 = 20_u32, 1 to 1000;
         /// Most flavors on a page.
         max_flavors_per_page: u32 = 20_u32, 1 to 1000;
+        /// Longest time, in seconds, that a claim or a listing may wait for messages
+        /// (docs/long-polling.md), and never more than half of `limits.request_timeout_ms`; 0:
+        /// nobody may wait.
+        max_wait: u32 = 20_u32, 0 to 20;
         /// Most messages in one claim or pop.
         max_messages_per_claim_or_pop: u32 = 20_u32, 1 to 1000;
         /// Most messages in one post.

@@ -15,12 +15,14 @@ use super::routes::Call;
 
 /// `POST /v2/queues/{queue}/claims`
 pub(crate) async fn create(call: &Call<'_>, key: &QueueKey, payload: &mut Payload) -> Outcome {
-    let limit = call.query().integer("limit")?.map(to_unsigned);
+    let query = call.query();
+    let limit = query.integer("limit")?.map(to_unsigned);
+    let wait = query.integer("wait")?.map_or(0, to_unsigned);
     let bytes = payload.read_small().await?;
     let terms = if bytes.is_empty() { Terms::default() } else { Terms::read(&bytes)? };
     let request = ClaimRequest::new().ttl(terms.ttl).grace(terms.grace).limit(limit);
     let operation = Operation::write(key, "Claim could not be created.");
-    let claimed = call.engine().claim_create(key, request).await;
+    let claimed = call.engine().claim_create_waiting(key, request, wait).await;
     let Some(claimed) = claimed.map_err(|e| operation.failed(e))? else {
         return Ok(Answer::no_content());
     };

@@ -3,6 +3,7 @@
 use zaqar_core::{ListMessages, MessageId, MessageMarker, QueueKey};
 
 use super::answers::{Answer, Outcome};
+use super::documents::to_unsigned;
 use super::errors::{Failure, Operation, message_missing};
 use super::names::{self, by_kind};
 use super::paging;
@@ -23,6 +24,7 @@ async fn page(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
     let include_delayed = query.boolean("include_delayed")?;
     let max = call.limits().messages_per_page_max;
     let limit = paging::limit(query, max, || limit_refused(max))?;
+    let wait = query.integer("wait")?.map_or(0, to_unsigned);
     let marker = match query.last("marker").map(str::parse::<MessageMarker>).transpose() {
         Ok(marker) => marker,
         // No place in any queue: nothing comes after it.
@@ -36,13 +38,15 @@ async fn page(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
         .include_claimed(include_claimed.unwrap_or(false))
         .include_delayed(include_delayed.unwrap_or(false));
     let operation = Operation::read(key, "Messages could not be listed.");
-    let page = call.engine().message_list(key, options).await.map_err(|e| operation.failed(e))?;
+    let page = call.engine().message_list_waiting(key, options, wait).await;
+    let page = page.map_err(|e| operation.failed(e))?;
     let next = page.next.map(|marker| {
         Link::to(format!("{}/messages", names::path(key)))
             .with("limit", query.last("limit"))
             .with_boolean("echo", echo)
             .with_boolean("include_claimed", include_claimed)
             .with_boolean("include_delayed", include_delayed)
+            .with("wait", query.last("wait"))
             .with("marker", Some(marker.to_string()))
     });
     let mut out = text_for(&page.items, key);

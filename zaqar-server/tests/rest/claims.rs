@@ -180,3 +180,49 @@ async fn a_message_claimed_too_often_moves_to_the_dead_letter_queue() {
     assert_eq!(dead["messages"][0]["body"], "poison");
     assert_eq!(dead["messages"][0]["ttl"], 1000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_waits_gets_what_is_posted_meanwhile() {
+    let service = Service::new();
+    let waiting = service.call("POST /v2/queues/q/claims?wait=20", "");
+    let (claimed, ids) = tokio::join!(waiting, service.post("q", &["1"]));
+    assert_eq!((claimed.status, claimed.message_ids()), (201, ids));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_waited_for_nothing_ends_like_one_that_did_not_wait() {
+    let service = Service::new();
+    let begun = tokio::time::Instant::now();
+    let reply = service.call("POST /v2/queues/q/claims?wait=7", "").await;
+    assert_eq!((reply.status, reply.text.as_str(), begun.elapsed().as_secs()), (204, "", 7));
+    let reply = service.call("POST /v2/queues/q/claims?wait=0", "").await;
+    assert_eq!((reply.status, begun.elapsed().as_secs()), (204, 7));
+}
+
+#[tokio::test]
+async fn a_wait_is_a_number_of_seconds_within_the_bound() {
+    let service = Service::new();
+    let bound = "Wait must be at least 0 and may not be greater than 20.";
+    let number = "The \"wait\" parameter is invalid. The value must be an integer.";
+    service
+        .refuses(&[
+            ("POST /v2/queues/q/claims?wait=21", "", 400, API, bound),
+            ("POST /v2/queues/q/claims?wait=-1", "", 400, API, bound),
+            ("POST /v2/queues/q/claims?wait=x", "", 400, "Invalid parameter", number),
+            ("GET /v2/queues/q/messages?wait=21", "", 400, API, bound),
+            ("GET /v2/queues/q/messages?wait=1.5", "", 400, "Invalid parameter", number),
+        ])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_waits_gets_what_others_post_meanwhile() {
+    let service = Service::new();
+    let waiting = service.call("GET /v2/queues/q/messages?echo=true&wait=20", "");
+    let (listed, ids) = tokio::join!(waiting, service.post("q", &["1"]));
+    assert_eq!((listed.status, listed.message_ids()), (200, ids));
+    let begun = tokio::time::Instant::now();
+    let listed = service.call("GET /v2/queues/empty/messages?wait=3", "").await;
+    assert_eq!((listed.status, begun.elapsed().as_secs()), (200, 3));
+    assert_eq!(listed.json()["messages"], json!([]));
+}

@@ -11,6 +11,7 @@
 //! (by [`guess`] if they can), [`takes`] and [`removals`] are the hot operations; everything that needs to look between its
 //! statements is a [`task::Task`] in a transaction.
 
+mod available;
 mod claims;
 mod config;
 mod deliveries;

@@ -11,13 +11,14 @@ use async_trait::async_trait;
 use sqlx::Row;
 use zaqar_core::{
     ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueRef,
-    QueueStats, Result, Timestamp,
+    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
+    QueueRef, QueueStats, Result, Timestamp,
 };
 use zaqar_storage_lanes::Weight;
 
 use crate::layout::{WINDOW, row_id, row_id_end};
 
+use super::available;
 use super::driver::PgData;
 use super::heads::check_rows;
 use super::moves::{InsertMoved, Purge};
@@ -350,6 +351,14 @@ impl MessageController for PgData {
         let work =
             move |server: Arc<Server>, queue| async move { stats::queue(&server, &queue).await };
         self.at(stats::OPERATION, queue, work).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        let watches = watches.to_vec();
+        let work = move |server: Arc<Server>| async move {
+            available::of_watches(&server, &watches).await
+        };
+        self.housekeep(available::OPERATION, work).await
     }
 
     async fn message_insert_moved(

@@ -9,6 +9,7 @@
 //! [`removals`] are the hot operations, each a single statement; everything that needs more is a
 //! [`task::Task`] in a transaction; [`session`] argues why a commit is flushed.
 
+mod available;
 mod claims;
 mod config;
 mod deliveries;

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use zaqar_core::{
     ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueRef,
-    QueueStats, Result, Timestamp,
+    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
+    QueueRef, QueueStats, Result, Timestamp,
 };
 
+use super::available;
 use super::driver::SqliteData;
 use super::intake::Operation;
 use super::moves::{InsertMoved, Purge};
@@ -329,6 +330,10 @@ impl MessageController for SqliteData {
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         stats::queue(&self.store, queue).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        available::of_watches(&self.store, watches).await
     }
 
     async fn message_insert_moved(

@@ -10,6 +10,7 @@
 //! [`deal`]) and [`removals`] are the hot operations, executed kind by kind for all callers of a
 //! batch; everything else is a [`task::Task`].
 
+mod available;
 mod checkpoint;
 mod claims;
 mod config;

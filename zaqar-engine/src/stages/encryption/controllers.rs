@@ -6,8 +6,8 @@ use zaqar_core::{
     Capabilities, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DataDriver,
     Delivery, DeliveryOutcome, DriverInfo, ExhaustedDelivery, GcOptions, GcReport, Health,
     LeaseDeliveries, LeaseId, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, OutboxBacklog, OutboxController, Page, PageLimit, PostMessages,
-    Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    MessageWatch, MovedMessage, NewMessage, OutboxBacklog, OutboxController, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
     SubscriptionController, Transfer, Ttl,
 };
 
@@ -130,6 +130,10 @@ impl MessageController for Encrypted {
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         self.data.messages().message_stats(queue).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        self.data.messages().message_available(watches).await
     }
 
     async fn message_insert_moved(

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use zaqar_core::{
     Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, Delivery, DeliveryOutcome,
     ExhaustedDelivery, LeaseDeliveries, LeaseId, ListMessages, Message, MessageController,
-    MessageId, MessageMarker, MovedMessage, NewMessage, NewSubscription, OutboxBacklog,
-    OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
+    MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, NewSubscription,
+    OutboxBacklog, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
     QueueHeadController, QueueRef, QueueStats, Result, Subscription, SubscriptionController,
     SubscriptionId, Transfer, Ttl, UpdateSubscription,
 };
@@ -97,6 +97,10 @@ impl MessageController for Measured {
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         self.meters.message_stats.time(self.data.messages().message_stats(queue)).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        self.meters.message_available.time(self.data.messages().message_available(watches)).await
     }
 
     async fn message_insert_moved(

@@ -82,6 +82,7 @@ fn components(limits: &Limits) -> Value {
         ("/parameters/PoolsLimit/schema/maximum", limits.pools_per_page_max),
         ("/parameters/FlavorsLimit/schema/maximum", limits.flavors_per_page_max),
         ("/parameters/ClaimLimit/schema/maximum", limits.messages_per_claim_or_pop_max),
+        ("/parameters/Wait/schema/maximum", limits.wait_max),
         ("/parameters/Pop/schema/maximum", limits.messages_per_claim_or_pop_max),
         ("/parameters/Ids/schema/maxItems", limits.messages_per_page_max),
         ("/schemas/NewMessages/properties/messages/maxItems", limits.messages_per_post_max),

@@ -183,7 +183,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "GET /v2/queues/{queue}/messages",
         "messages_list",
         "List messages, or get those of some ids",
-        &["Marker", "MessagesLimit", "Echo", "IncludeClaimed", "IncludeDelayed", "Ids"],
+        &["Marker", "MessagesLimit", "Echo", "IncludeClaimed", "IncludeDelayed", "Wait", "Ids"],
         &[json(200, "Messages")],
     ),
     does(
@@ -218,7 +218,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         line: "POST /v2/queues/{queue}/claims",
         id: "claim_create",
         summary: "Claim messages; 204 if there are none",
-        parameters: &["ClaimLimit"],
+        parameters: &["ClaimLimit", "Wait"],
         takes: Maybe("ClaimTerms"),
         answers: &[json(201, "Messages").located(), empty(204)],
     },
