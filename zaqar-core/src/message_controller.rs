@@ -299,8 +299,8 @@ pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
     /// Says of each place whether something claimable is behind it, in the order asked.
     ///
     /// # Guarantees
-    /// Whatever was claimable behind the place before the call and still is at its end is told. An
-    /// incarnation that is gone or has moved is told to have something: who looks finds out.
+    /// Whatever was claimable behind the place before the call and still is at its end is told (G8). An
+    /// incarnation that is gone is told to have something: who looks finds out (G11).
     ///
     /// # Errors
     /// - `Backend` — the engine failed; effect `None`.
@@ -317,7 +317,8 @@ pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
     /// here asks for one place after the other.
     ///
     /// # Conformance
-    /// `paging.filter.*`, `claim.create.*`.
+    /// `available.place.*`, `available.over.*`, `available.gone.*`, `available.claimed.*`,
+    /// `available.delayed.*`.
     async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
         let one = PageLimit::new(1)?;
         let mut available = Vec::with_capacity(watches.len());
@@ -325,7 +326,7 @@ pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
             let options = ListMessages::new().marker(*after).limit(one);
             available.push(match self.message_list(queue, options).await {
                 Ok(page) => !page.items.is_empty(),
-                Err(Error::QueueGone { .. } | Error::QueueMoved { .. }) => true,
+                Err(Error::QueueGone { .. }) => true,
                 Err(error) => return Err(error),
             });
         }

@@ -7,6 +7,7 @@
 mod operations;
 mod support;
 
+mod available;
 mod batch;
 mod cancel;
 mod catalogue;
@@ -55,6 +56,7 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         claim_life::CASES,
         claim_race::CASES,
         pop::CASES,
+        available::CASES,
         dead_letter::CASES,
         moved::CASES,
         isolation::CASES,
