@@ -84,11 +84,6 @@ impl Routes {
         turn.lock_owned().await
     }
 
-    /// The route that is known now, whatever it cost to know more.
-    pub(crate) async fn cached(&self, key: &QueueKey) -> Option<Arc<Route>> {
-        self.cache.get(key).await
-    }
-
     /// Drops the entry of a route that turned out stale, unless it was renewed meanwhile.
     pub(crate) async fn forget(&self, route: &Arc<Route>) {
         let key = &route.queue.key;

@@ -252,11 +252,12 @@ impl Drop for Seat<'_> {
         if let Entry::Occupied(mut entry) = seats.queues.entry(self.key.clone()) {
             let waiters = entry.get_mut();
             let own = waiters.remove(&self.number);
-            let unheard = own.as_ref().and_then(|own| own.rung).or(self.owed);
-            if self.side == Side::Claim
-                && let Some(cause) = unheard
-            {
-                ring_claims(waiters, 1, cause);
+            if self.side == Side::Claim {
+                // It may have been rung for again while it looked.
+                let unheard = own.and_then(|own| own.rung);
+                for cause in [unheard, self.owed].into_iter().flatten() {
+                    ring_claims(waiters, 1, cause);
+                }
             }
             if waiters.is_empty() {
                 entry.remove();

@@ -17,6 +17,7 @@ use zaqar_core::{ListMessages, Message, MessageMarker, Page, QueueKey};
 use crate::claims::{ClaimRequest, ClaimedMessages};
 use crate::engine::Engine;
 use crate::error::EngineResult;
+use crate::fence::Call;
 use hub::{Cause, Side};
 
 impl Engine {
@@ -85,7 +86,9 @@ impl Engine {
             if found.is_some() {
                 return Ok(found);
             }
-            seat.watch(self.routes().cached(key).await.map(|route| route.queue.clone()));
+            // Not only if it is cached: an entry may have grown old since the look began.
+            let route = self.in_time(Call::read("queue_find"), self.route(key)).await?;
+            seat.watch(route.map(|route| route.queue.clone()));
             self.poll_for_waiters();
             tokio::select! {
                 biased;
@@ -96,11 +99,10 @@ impl Engine {
         }
     }
 
-    /// Wakes those who wait for what was just stored: `count` messages that can be claimed.
+    /// Wakes those who wait for what was just stored: `count` messages that can be claimed. None
+    /// may be for listings of what is delayed.
     pub(crate) fn wake_posted(&self, key: &QueueKey, count: usize) {
-        if count > 0 {
-            self.hub().ring(key, count, Cause::Post);
-        }
+        self.hub().ring(key, count, Cause::Post);
     }
 
     /// Wakes those who wait for what was just given back.

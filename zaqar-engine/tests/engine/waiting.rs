@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use zaqar_core::{ClaimId, ListMessages, QueueKey};
-use zaqar_engine::{ClaimRequest, ClaimedMessages, Engine, PostRequest};
+use zaqar_engine::{ClaimRequest, ClaimedMessages, Engine, EngineConfig, PostRequest};
 
 use crate::probe::until;
 use crate::world::{World, message, one, queue};
@@ -234,4 +234,46 @@ async fn too_long_a_wait_is_refused_with_the_bound() {
     let page = world.engine.message_list_waiting(&key, ListMessages::new(), u64::MAX).await;
     assert_eq!(page.unwrap_err().to_string(), text);
     assert_eq!(world.script.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_leaves_hands_on_every_wake_up_that_it_was_given() {
+    let world = World::new();
+    let (key, mut waiting) = idle(&world, 3).await;
+    // The first is woken, and while it looks, again for the next message.
+    let gate = world.script.hold("claim_create");
+    world.post(&key, "1").await;
+    world.script.reached("claim_create", 4).await;
+    world.post(&key, "2").await;
+    waiting.remove(0).abort();
+    until(|| waiting.iter().all(JoinHandle::is_finished)).await;
+    assert_eq!(world.script.count("message_available"), 0);
+    gate.open();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_through_another_server_is_found_although_no_route_is_kept() {
+    let mut config = EngineConfig::default();
+    config.queue_cache_ttl = Duration::ZERO;
+    let world = World::with(config);
+    let (key, waiting) = idle(&world, 1).await;
+    let (neighbour, _) = world.neighbour();
+    neighbour.message_post(&key, one("1")).await.unwrap();
+    assert!(waiting.into_iter().next().unwrap().await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_what_is_delayed_is_woken_by_a_delayed_post() {
+    let world = World::new();
+    let (key, _) = idle(&world, 0).await;
+    let engine = world.engine.clone();
+    let place = key.clone();
+    let listing = tokio::spawn(async move {
+        let options = ListMessages::new().include_delayed(true);
+        engine.message_list_waiting(&place, options, 20).await.unwrap().items.len()
+    });
+    world.script.reached("message_list", 1).await;
+    let delayed = PostRequest::new(vec![message("1").delay(30)]);
+    world.engine.message_post(&key, delayed).await.unwrap();
+    assert_eq!(listing.await.unwrap(), 1);
 }

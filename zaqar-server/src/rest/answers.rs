@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::Frame;
 
 use super::errors::Failure;
+use crate::telemetry::request_line::MayWait;
 
 /// What a handler comes to.
 pub(crate) type Outcome = Result<Answer, Failure>;
@@ -24,12 +26,13 @@ pub(crate) struct Answer {
     body: Bytes,
     headers: Vec<(HeaderName, HeaderValue)>,
     content_type: HeaderValue,
+    wait: Option<MayWait>,
 }
 
 impl Answer {
     /// An answer whose body is JSON text.
     pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, body: body.into(), headers: Vec::new(), content_type: JSON }
+        Self { status, body: body.into(), headers: Vec::new(), content_type: JSON, wait: None }
     }
 
     /// 200 with JSON text.
@@ -67,9 +70,19 @@ impl Answer {
         self
     }
 
+    /// Says that the client allowed the answer to take so many seconds longer.
+    pub(crate) fn after_wait(mut self, seconds: u64) -> Self {
+        self.wait = (seconds > 0).then(|| MayWait(Duration::from_secs(seconds)));
+        self
+    }
+
     /// The response.
     pub(crate) fn into_response(self) -> Response<Body> {
-        respond(self.status, self.content_type, self.headers, self.body)
+        let mut response = respond(self.status, self.content_type, self.headers, self.body);
+        if let Some(wait) = self.wait {
+            response.extensions_mut().insert(wait);
+        }
+        response
     }
 }
 

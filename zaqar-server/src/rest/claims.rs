@@ -24,13 +24,14 @@ pub(crate) async fn create(call: &Call<'_>, key: &QueueKey, payload: &mut Payloa
     let operation = Operation::write(key, "Claim could not be created.");
     let claimed = call.engine().claim_create_waiting(key, request, wait).await;
     let Some(claimed) = claimed.map_err(|e| operation.failed(e))? else {
-        return Ok(Answer::no_content());
+        return Ok(Answer::no_content().after_wait(wait));
     };
     let mut out = text_for(&claimed.messages, key);
     out.push_str("{\"messages\": ");
     push_messages(&mut out, &claimed.messages, key);
     out.push('}');
-    Ok(Answer::json(StatusCode::CREATED, out).location(path(key, claimed.id)))
+    let answer = Answer::json(StatusCode::CREATED, out).location(path(key, claimed.id));
+    Ok(answer.after_wait(wait))
 }
 
 /// `GET /v2/queues/{queue}/claims/{id}`

@@ -54,7 +54,7 @@ async fn page(call: &Call<'_>, key: &QueueKey, query: &Query<'_>) -> Outcome {
     push_messages(&mut out, &page.items, key);
     push_links(&mut out, next.as_ref().map(Link::as_str));
     out.push('}');
-    Ok(Answer::ok(out))
+    Ok(Answer::ok(out).after_wait(wait))
 }
 
 /// Own, claimed and delayed messages too; what is not there is left out.

@@ -12,6 +12,10 @@ const REQUEST_ID: &str = "x-openstack-request-id";
 const PROJECT: &str = "x-project-id";
 const PATH_CHARS_MAX: usize = 200;
 
+/// Goes with an answer that the client allowed to take so much longer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MayWait(pub(crate) Duration);
+
 /// What must be kept of a request to log it at its end.
 pub(crate) struct RequestLine {
     method: http::Method,
@@ -38,7 +42,8 @@ impl RequestLine {
     ) {
         let is_limited = response.extensions().get::<Limited>().is_some();
         let is_failure = response.status().is_server_error() && !is_limited;
-        let noteworthy = is_failure || elapsed >= slow;
+        let wait = response.extensions().get::<MayWait>().map_or(Duration::ZERO, |wait| wait.0);
+        let noteworthy = is_failure || elapsed >= slow + wait;
         let heard = if noteworthy {
             tracing::enabled!(tracing::Level::INFO)
         } else {
