@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod fence;
 mod health;
+mod idempotency;
 mod lifecycle;
 pub mod maintenance;
 mod messages;

@@ -10,6 +10,7 @@ use zaqar_engine::{PostMessage, PostRequest, PostSizeMax};
 use super::answers::{Answer, Outcome};
 use super::documents::{integer, to_unsigned};
 use super::errors::{Failure, Operation};
+use super::idempotency;
 use super::json::walk::Walker;
 use super::json::write::push;
 use super::names;
@@ -21,6 +22,7 @@ use super::routes::Call;
 pub(crate) async fn post(call: &Call<'_>, key: &QueueKey, payload: &mut Payload) -> Outcome {
     let operation = Operation::write(key, "Messages could not be enqueued.");
     let engine = call.engine();
+    let once = idempotency::from_headers(call.headers)?;
     let size = engine.message_post_size_max(key).await.map_err(|e| operation.failed(e))?;
     let configured = call.limits().messages_post_size_max;
     let bytes = payload.read(size.bytes, || too_large(size, configured)).await?;
@@ -31,7 +33,7 @@ pub(crate) async fn post(call: &Call<'_>, key: &QueueKey, payload: &mut Payload)
     let messages = read_messages(&bytes, call.limits().messages_per_post_max)?;
     drop(bytes);
     call.config().rates.messages(call.project(), messages.len())?;
-    let request = PostRequest::new(messages).client(call.client().clone());
+    let request = PostRequest::new(messages).client(call.client().clone()).idempotency_key(once);
     let posted = engine.message_post(key, request).await.map_err(|e| operation.failed(e))?;
 
     let path = 64 + key.name.as_str().len();

@@ -17,6 +17,7 @@ mod flavors;
 mod fuzz;
 mod health;
 mod home;
+pub(crate) mod idempotency;
 pub(crate) mod json;
 mod listed;
 pub(crate) mod message_post;

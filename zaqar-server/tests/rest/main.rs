@@ -31,6 +31,8 @@ mod golden;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;

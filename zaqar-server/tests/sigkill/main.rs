@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod keyed;
 mod ledger;
 mod load;
 mod walk;

@@ -186,13 +186,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         &["Marker", "MessagesLimit", "Echo", "IncludeClaimed", "IncludeDelayed", "Wait", "Ids"],
         &[json(200, "Messages")],
     ),
-    does(
-        "POST /v2/queues/{queue}/messages",
-        "messages_post",
-        "Post messages: all of them or, with an error, none",
-        Json("NewMessages"),
-        &[json(201, "Posted").located()],
-    ),
+    Operation {
+        line: "POST /v2/queues/{queue}/messages",
+        id: "messages_post",
+        summary: "Post messages: all of them or, with an error, none",
+        parameters: &["IdempotencyKey"],
+        takes: Json("NewMessages"),
+        answers: &[json(201, "Posted").located(), json(409, "Error")],
+    },
     gets(
         "DELETE /v2/queues/{queue}/messages",
         "messages_delete",

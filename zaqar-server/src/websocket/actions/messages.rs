@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use zaqar_core::{ListMessages, Message, MessageId, MessageMarker};
+use zaqar_core::{IdempotencyKey, ListMessages, Message, MessageId, MessageMarker};
 use zaqar_engine::{PostMessage, PostRequest};
 
 use super::{Call, Outcome};
 use crate::rest::errors::{Failure, message_missing};
+use crate::rest::idempotency;
 use crate::rest::json::walk::Walker;
 use crate::rest::json::write::push;
 use crate::rest::message_post::{read_array, too_large};
@@ -17,6 +18,7 @@ use crate::websocket::refusal::{Doing, Refusal};
 pub(super) async fn post(call: &Call<'_>) -> Outcome {
     let key = call.queue()?;
     let client = call.client()?;
+    let once = idempotency_key(call)?;
     let doing = Doing::write("message_post", &key);
     let failed = |e| doing.failed(e).summary(|| "No messages could be enqueued.".to_owned());
     let text = call.fields.json("messages").unwrap_or("[]");
@@ -27,7 +29,7 @@ pub(super) async fn post(call: &Call<'_>) -> Outcome {
     let messages = read(text, call.limits().messages_per_post_max)?;
     let rates = &call.shared.config.rates;
     rates.messages(call.project(), messages.len()).map_err(Failure::from)?;
-    let request = PostRequest::new(messages).client(client);
+    let request = PostRequest::new(messages).client(client).idempotency_key(once);
     let posted = call.engine().message_post(&key, request).await.map_err(failed)?;
     let mut out = String::with_capacity(32 + 28 * posted.ids.len());
     out.push_str("{\"message_ids\": [");
@@ -37,6 +39,17 @@ pub(super) async fn post(call: &Call<'_>) -> Outcome {
     }
     out.push_str("]}");
     Ok(Reply::json(201, out))
+}
+
+/// The key under which a repeat of this post is stored once, if it has one.
+fn idempotency_key(call: &Call<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
+    const FIELD: &str = "idempotency_key";
+    if call.fields.json(FIELD).is_none() {
+        return Ok(None);
+    }
+    // A string that is no text must not pass for no key.
+    let key = call.fields.text(FIELD).and_then(|text| idempotency::checked(&text));
+    key.map(Some).ok_or_else(|| Refusal::invalid(idempotency::requirement("field", FIELD)))
 }
 
 fn read(text: &str, count_max: u64) -> Result<Vec<PostMessage>, Refusal> {

@@ -126,7 +126,7 @@ static ACTIONS: &[Action] = &[
         "message_post",
         Rule::MessagesCreate,
         messages::post,
-        [QUEUE, required("messages", List)]
+        [QUEUE, required("messages", List), optional("idempotency_key", Text)]
     ),
     action!(
         "message_list",
