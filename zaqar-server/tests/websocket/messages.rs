@@ -237,3 +237,30 @@ async fn claims_must_be_named_where_the_operator_says_so() {
     let body = in_queue(json!({"message_ids": [id], "claim_ids": [claim["claim_id"]]}));
     client.call("message_delete_many", body).await.expect(204);
 }
+
+#[tokio::test]
+async fn a_post_that_is_repeated_under_its_key_is_stored_once() {
+    everywhere(async |_, client| {
+        let post = |key: Value, body: u64| {
+            in_queue(json!({"messages": [{"body": body}], "idempotency_key": key}))
+        };
+        let first = client.call("message_post", post(json!("k"), 1)).await.expect(201);
+        let again = client.call("message_post", post(json!("k"), 1)).await.expect(201);
+        assert_eq!(again, first);
+        let conflict = client.call("message_post", post(json!("k"), 2)).await;
+        let text = "the idempotency key was used for other messages";
+        assert_eq!(conflict.error(), (409, text));
+        for bad in ["", "a b", "\u{e9}", "x".repeat(256).as_str()] {
+            let text = "The \"idempotency_key\" field must have 1 to 255 visible ASCII characters, \
+                        without spaces.";
+            let refused = client.call("message_post", post(json!(bad), 3)).await;
+            assert_eq!(refused.error(), (400, text), "{bad:?}");
+        }
+        let refused = client.call("message_post", post(json!(5), 4)).await;
+        assert_eq!(refused.error(), (400, "Schema validation failed."));
+        let listed = client.call("message_list", in_queue(json!({"echo": true}))).await;
+        let listed = listed.expect(200);
+        assert_eq!(members(&listed["messages"], "id"), strings(&first["message_ids"]));
+    })
+    .await;
+}
