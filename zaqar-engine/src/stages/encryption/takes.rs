@@ -5,14 +5,16 @@
 //! becomes a suspect: before the next claims in it, what they would take is looked at first, and
 //! nothing is claimed as long as it cannot be read.
 //!
-//! A pop destroys. With keys, it is a short claim whose messages are deleted once all were read.
+//! A pop destroys. With keys, it is a short claim whose messages are deleted once all were read. A
+//! claim may prolong a life, which a pop does not: so it looks first, and shows the lives it saw.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use zaqar_core::{
-    ClaimId, Claimed, CreateClaim, DataDriver, Effect, Error, ListMessages, Message, PageLimit,
-    QueueRef, Result, Retry, Ttl,
+    ClaimId, Claimed, CreateClaim, DataDriver, Effect, Error, ListMessages, Message, MessageId,
+    PageLimit, QueueRef, Result, Retry, Ttl,
 };
 
 use super::{Codec, Encrypted};
@@ -57,7 +59,6 @@ impl Encrypted {
         if self.codec.keys.is_none() {
             return self.pop_without_keys(queue, limit).await;
         }
-        self.look_ahead(queue, limit).await?;
         let (data, codec, queue) = (Arc::clone(&self.data), Arc::clone(&self.codec), queue.clone());
         let (answer, answered) = oneshot::channel();
         let task = tokio::spawn(async move { pop(&*data, &codec, &queue, limit, answer).await });
@@ -84,32 +85,71 @@ async fn pop(
     limit: PageLimit,
     answer: oneshot::Sender<Vec<Message>>,
 ) -> Result<()> {
+    loop {
+        match take(data, codec, queue, limit, &answer).await {
+            // Its claim was over before the delete, which then deleted nothing.
+            Err(error) if is_over(&error) && !answer.is_closed() => {}
+            taken => {
+                // A caller that goes away now loses them, as with any pop.
+                answer.send(taken?).unwrap_or_default();
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tries once to pop; takes nothing if nobody waits for the answer any more.
+async fn take(
+    data: &dyn DataDriver,
+    codec: &Codec,
+    queue: &QueueRef,
+    limit: PageLimit,
+    answer: &oneshot::Sender<Vec<Message>>,
+) -> Result<Vec<Message>> {
+    let ahead = data.messages().message_list(queue, ListMessages::new().limit(limit)).await?.items;
+    let lives: HashMap<MessageId, Ttl> =
+        ahead.iter().map(|message| (message.id, message.ttl)).collect();
+    codec.read_all(queue, ahead)?;
+    if lives.is_empty() {
+        return Ok(Vec::new());
+    }
     let id = ClaimId::random();
     let options = CreateClaim::new(id, Ttl::from_secs_clamped(POP_TTL_S), Ttl::ZERO).limit(limit);
     let claimed = data.claims().claim_create(queue, options).await?.messages;
     if claimed.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let ids: Vec<_> = claimed.iter().map(|message| message.id).collect();
     let messages = match codec.read_all(queue, claimed) {
         Ok(messages) if !answer.is_closed() => messages,
         // Nobody waits for them any more.
-        Ok(_) => return data.claims().claim_delete(queue, id).await,
+        Ok(_) => {
+            data.claims().claim_delete(queue, id).await?;
+            return Ok(Vec::new());
+        }
         Err(unreadable) => {
             codec.suspects.insert(queue.incarnation, ());
             data.claims().claim_delete(queue, id).await?;
             return Err(unreadable);
         }
     };
-    data.messages().message_bulk_delete(queue, &ids, Some(&[id])).await?;
+    let deleted = data.messages().message_bulk_delete(queue, &ids, Some(&[id])).await;
+    if deleted.as_ref().is_err_and(is_over) {
+        data.claims().claim_delete(queue, id).await?;
+    }
+    deleted?;
     let free = |message: Message| Message {
         claim: None,
         claim_count: message.claim_count.saturating_sub(1),
+        ttl: lives.get(&message.id).copied().unwrap_or(message.ttl),
         ..message
     };
-    // A caller that goes away now loses them, as with any pop.
-    answer.send(messages.into_iter().map(free).collect()).unwrap_or_default();
-    Ok(())
+    Ok(messages.into_iter().map(free).collect())
+}
+
+/// Whether a delete was refused because the claim no longer holds a message.
+fn is_over(error: &Error) -> bool {
+    matches!(error, Error::MessageNotClaimed { .. } | Error::MessageNotClaimedBy { .. })
 }
 
 fn died(error: tokio::task::JoinError) -> Error {
