@@ -28,7 +28,7 @@ async fn post_and_leave(program: &Program, round: u64) -> anyhow::Result<()> {
     stream.write_all(format!("{head}{body}").as_bytes()).await?;
     stream.flush().await?;
     // Some rounds leave before the post is taken up, others while or after it is stored.
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         stream.readable().await?;
     }
     Ok(())
@@ -54,7 +54,7 @@ async fn a_post_whose_answer_was_lost_is_stored_once_however_often_it_is_repeate
     let mut program = start(&file).await.unwrap();
     for round in 0..12 {
         post_and_leave(&program, round).await.unwrap();
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             program.child.kill().await.unwrap();
             program = start(&file).await.unwrap();
         }
