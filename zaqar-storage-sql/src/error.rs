@@ -79,6 +79,21 @@ pub(crate) fn is_full(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(sqlite_code::FULL)
 }
 
+/// Whether another connection was in the way.
+#[cfg(feature = "sqlite")]
+pub(crate) fn is_busy(mut error: &(dyn std::error::Error + 'static)) -> bool {
+    loop {
+        let native = error.downcast_ref::<sqlx::Error>().and_then(primary_code);
+        if native == Some(sqlite_code::BUSY) {
+            return true;
+        }
+        match error.source() {
+            Some(cause) => error = cause,
+            None => return false,
+        }
+    }
+}
+
 /// SQLite's primary result code: the low byte of the extended one.
 #[cfg(feature = "sqlite")]
 fn primary_code(error: &sqlx::Error) -> Option<i64> {

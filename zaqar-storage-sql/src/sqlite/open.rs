@@ -1,6 +1,7 @@
 //! Opening a file: connections, settings, migrations, tasks.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use zaqar_core::{DriverInfo, OpenError};
 
 use crate::control::Control;
-use crate::error::open_error;
+use crate::error::{is_busy, open_error};
 use crate::findings::{Finding, refuse};
 use crate::{OpenOptions, SqlDrivers};
 
@@ -23,6 +24,10 @@ use super::intake::Intake;
 use super::reader::Reader;
 use super::statement::{FromValue, query};
 use super::writer::Writer;
+
+/// How often opening is tried while others are at it, and the pause between two attempts.
+const ATTEMPTS_MAX: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(50);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -47,10 +52,9 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
         .pragma("wal_autocheckpoint", "0")
         .disable_statement_logging();
     // It makes and migrates the file, and does the checkpoints from then on.
-    let mut checkpointer = connect.connect().await.map_err(open_error)?;
+    let checkpointer = prepared(&connect).await?;
     let file = File::at(&config.path).map_err(|error| open_error(sqlx::Error::Io(error)))?;
     refuse(&file.findings(), options.unreliable)?;
-    migrate(&mut checkpointer).await?;
     let engine = Engine::open(&config.path, WRITER).map_err(open_error)?;
     let unsafe_settings = check_settings(&engine)?;
     refuse(&unsafe_settings, options.unreliable)?;
@@ -131,14 +135,59 @@ fn setting<T: for<'r> FromValue<'r>>(engine: &Engine, text: &'static str) -> Res
     read().map_err(open_error)
 }
 
+/// A connection to the file, which is made and migrated if need be.
+///
+/// While another process does the same, SQLite refuses some statements at once instead of waiting.
+async fn prepared(connect: &SqliteConnectOptions) -> Result<SqliteConnection, OpenError> {
+    let mut attempt = 1;
+    loop {
+        let prepared = async {
+            let mut connection = connect.connect().await.map_err(open_error)?;
+            migrate(&mut connection).await?;
+            Ok(connection)
+        };
+        match prepared.await {
+            Err(OpenError::Backend { source }) if is_busy(&*source) && attempt < ATTEMPTS_MAX => {
+                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
 /// Brings the schema to this version; refuses one that a newer version wrote.
+///
+/// Each step is a transaction, and nothing keeps another process from taking the same one: then one of
+/// the two fails, and finds less to do.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let supported = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    match MIGRATIONS.run_direct(None, connection, false).await {
-        Ok(()) => Ok(()),
-        Err(MigrateError::VersionMissing(found)) => {
-            Err(OpenError::SchemaTooNew { found, supported })
+    let mut done = steps_done(connection).await?;
+    loop {
+        match MIGRATIONS.run_direct(None, connection, false).await {
+            Ok(()) => return Ok(()),
+            Err(MigrateError::VersionMissing(found)) => {
+                return Err(OpenError::SchemaTooNew { found, supported });
+            }
+            Err(error) => {
+                let before = std::mem::replace(&mut done, steps_done(connection).await?);
+                if done <= before {
+                    return Err(OpenError::Backend { source: Box::new(error) });
+                }
+            }
         }
-        Err(error) => Err(OpenError::Backend { source: Box::new(error) }),
     }
+}
+
+/// How many steps of the schema were taken, by whomever.
+async fn steps_done(connection: &mut SqliteConnection) -> Result<i64, OpenError> {
+    let backend = |error: sqlx::Error| OpenError::Backend { source: Box::new(error) };
+    let known = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let known: i64 =
+        sqlx::query_scalar(known).fetch_one(&mut *connection).await.map_err(backend)?;
+    if known == 0 {
+        return Ok(0);
+    }
+    let count = "SELECT count(*) FROM _sqlx_migrations";
+    sqlx::query_scalar(count).fetch_one(connection).await.map_err(backend)
 }
