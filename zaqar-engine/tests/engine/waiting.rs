@@ -186,6 +186,10 @@ async fn no_post_slips_between_the_look_and_the_wait() {
     let key = queue("q");
     world.post(&key, "0").await;
     world.engine.message_pop(&key, 1).await.unwrap();
+    // The question of each second would find what was missed, so it is never answered here.
+    for _ in 0..2_000 {
+        world.script.fail_before("message_available");
+    }
     for _ in 0..2_000 {
         let claim = claimer(&world.engine, &key, 20);
         let posting = world.engine.message_post(&key, one("1"));
@@ -195,8 +199,6 @@ async fn no_post_slips_between_the_look_and_the_wait() {
         let (id, claim): (_, ClaimId) = (claimed.messages[0].id, claimed.id);
         world.engine.message_delete(&key, id, Some(claim)).await.unwrap();
     }
-    // The question of each second might have found one; it did not have to.
-    assert!(world.script.count("message_available") <= 60);
 }
 
 #[tokio::test(start_paused = true)]
