@@ -7,9 +7,14 @@
 mod support;
 
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
 mod keyed;
 mod ledger;
 mod load;
+#[cfg(test)]
+#[path = "../support/stores.rs"]
+mod stores;
 mod walk;
 
 use std::path::Path;
@@ -19,6 +24,8 @@ use std::time::Instant;
 use ledger::{Counts, Ledger};
 use support::program::{Program, command};
 
+/// Whose queues they are.
+const PROJECT: &str = "tests";
 /// Acknowledged requests after which the program is killed: from, to.
 const ACKNOWLEDGED: (u64, u64) = (100, 1_000);
 
@@ -74,7 +81,7 @@ async fn nothing_acknowledged_is_lost_revived_or_claimed_twice_however_often_it_
     let begun = Instant::now();
     for cycle in 0..cycles {
         let mut program = start(&file).await.unwrap();
-        walk::compare(program.address, &ledger).await.unwrap();
+        walk::compare(program.address, PROJECT, &ledger).await.unwrap();
         let target = plan.between(ACKNOWLEDGED);
         let load = load::Load::start(program.address, &ledger, cycle, plan.next());
         load.acknowledged(target).await.unwrap();
@@ -82,9 +89,9 @@ async fn nothing_acknowledged_is_lost_revived_or_claimed_twice_however_often_it_
         load.end().await;
     }
     let program = start(&file).await.unwrap();
-    walk::compare(program.address, &ledger).await.unwrap();
+    walk::compare(program.address, PROJECT, &ledger).await.unwrap();
     let drained = load::drain(program.address, &ledger).await.unwrap();
-    walk::compare(program.address, &ledger).await.unwrap();
+    walk::compare(program.address, PROJECT, &ledger).await.unwrap();
     assert!(program.terminate().await.unwrap().success());
 
     let counts = ledger.counts();

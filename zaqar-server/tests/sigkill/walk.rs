@@ -20,9 +20,14 @@ pub(crate) fn key_of(message: &Value) -> anyhow::Result<String> {
 }
 
 /// Walks through all queues, claimed messages too, and compares with what clients know.
-pub(crate) async fn compare(address: SocketAddr, ledger: &Ledger) -> anyhow::Result<()> {
+pub(crate) async fn compare(
+    address: SocketAddr,
+    project: &str,
+    ledger: &Ledger,
+) -> anyhow::Result<()> {
     let asked = Instant::now();
     let mut client = Client::connect(address).await?;
+    client.project = project.to_owned();
     let mut found = Vec::new();
     for queue in QUEUES {
         let mut path =

@@ -1,4 +1,4 @@
-//! HAProxy, from Debian's package.
+//! HAProxy, from Debian's package, and curl, with which its example makes requests.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,17 @@ use anyhow::{Context, Result};
 
 use super::{apt, programs};
 
-const PACKAGE: &str = "haproxy";
+const PROGRAMS: [&str; 2] = ["haproxy", "curl"];
 
-/// The load balancer's program, which is installed if the machine has none.
+/// The load balancer's program, which is installed if the machine has none, and curl with it.
 ///
 /// # Errors
-/// If there is none and we are not root, or it cannot be fetched.
+/// If one is not there and we are not root, or it cannot be fetched.
 pub fn install_haproxy() -> Result<PathBuf> {
-    if let Ok(program) = programs::find(PACKAGE) {
-        return Ok(program);
+    let missing: Vec<&str> =
+        PROGRAMS.into_iter().filter(|program| programs::find(program).is_err()).collect();
+    if !missing.is_empty() {
+        apt::install(&missing)?;
     }
-    apt::install(&[PACKAGE])?;
-    programs::find(PACKAGE).context("the package brought no program")
+    programs::find("haproxy").context("the package brought no program")
 }
