@@ -8,6 +8,8 @@ mod admin;
 mod answers;
 #[cfg(test)]
 mod dead_owner;
+#[cfg(test)]
+mod encrypted;
 mod limits;
 #[cfg(test)]
 mod notifications;

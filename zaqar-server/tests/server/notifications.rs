@@ -10,10 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Ended, Server};
 
-type Received = Arc<Mutex<Vec<Value>>>;
+pub(crate) type Received = Arc<Mutex<Vec<Value>>>;
 
 /// A web server that takes everything, but for the first request.
-async fn receiver() -> anyhow::Result<(u16, Received)> {
+pub(crate) async fn receiver() -> anyhow::Result<(u16, Received)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (port, received) = (listener.local_addr()?.port(), Received::default());
     let kept = Arc::clone(&received);

@@ -13,8 +13,8 @@ mod keyed;
 mod ledger;
 mod load;
 #[cfg(test)]
-#[path = "../support/stores.rs"]
-mod stores;
+#[path = "../support/uris.rs"]
+mod uris;
 mod walk;
 
 use std::path::Path;

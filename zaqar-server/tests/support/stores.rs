@@ -1,7 +1,12 @@
 //! Stores that a test may use beside others.
 
+#[path = "uris.rs"]
+mod uris;
+
 use tempfile::TempDir;
 use zaqar_testbed::Service;
+
+use uris::{file_uri, uri_in};
 
 /// Where the tests keep their data on a server that they share: each has queues of its own.
 const NAMESPACE: &str = "zaqar_server_tests";
@@ -18,34 +23,9 @@ pub(crate) enum Store {
 impl Store {
     /// Its URI; `None` leaves the test out.
     pub(crate) fn uri(self, folder: &TempDir) -> Option<String> {
-        let service = match self {
-            Self::File => return Some(file_uri(folder)),
-            Self::Shared(service) => service,
-        };
-        let uri = zaqar_testbed::uri_unless_absent(service).unwrap()?;
-        Some(match service {
-            Service::Postgres => with(&uri, &format!("schema={NAMESPACE}&connections=4")),
-            Service::Mysql => with(&database(&uri), "connections=4"),
-            Service::Mongo | Service::MongoSet => database(&uri),
-            _ => with(&uri, &format!("prefix={NAMESPACE}")),
-        })
+        match self {
+            Self::File => Some(file_uri(folder)),
+            Self::Shared(service) => uri_in(service, NAMESPACE),
+        }
     }
-}
-
-/// The file in a folder.
-pub(crate) fn file_uri(folder: &TempDir) -> String {
-    format!("sqlite:{}", folder.path().join("zaqar.db").display())
-}
-
-fn with(uri: &str, parameters: &str) -> String {
-    let mark = if uri.contains('?') { '&' } else { '?' };
-    format!("{uri}{mark}{parameters}")
-}
-
-/// The same server, another database.
-fn database(uri: &str) -> String {
-    let (address, parameters) = uri.split_once('?').unwrap_or((uri, ""));
-    let (scheme, rest) = address.split_once("://").unwrap();
-    let host = rest.split_once('/').map_or(rest, |(host, _)| host);
-    format!("{scheme}://{host}/{NAMESPACE}?{parameters}")
 }

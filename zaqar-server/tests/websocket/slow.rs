@@ -9,7 +9,7 @@ use zaqar_engine::{StoreOptions, registry};
 
 use crate::client::{Format, soon};
 use crate::heads::{Head, Way, fresh_queue};
-use crate::stores::file_uri;
+use crate::stores::Store;
 
 const BYTES: usize = 250_000;
 /// Messages that are to wait.
@@ -20,10 +20,11 @@ const MESSAGES_MAX: u64 = 1_000;
 #[tokio::test]
 async fn what_a_client_does_not_take_waits_in_the_outbox_and_comes_when_it_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let head = Head::start(&file_uri(&folder)).await;
+    let uri = Store::File.uri(&folder).unwrap();
+    let head = Head::start(&uri).await;
     let clock = Arc::new(DisciplinedClock::from_system());
     // The store as another process sees it.
-    let outside = registry::open(&file_uri(&folder), &StoreOptions::new(clock)).await.unwrap();
+    let outside = registry::open(&uri, &StoreOptions::new(clock)).await.unwrap();
     let waiting = async || soon(outside.data.outbox().outbox_backlog()).await.unwrap().entries;
 
     let queue = fresh_queue();

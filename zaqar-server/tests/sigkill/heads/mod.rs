@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use zaqar_testbed::Service;
 
 use crate::ledger::Ledger;
-use crate::stores::Store;
+use crate::uris::{file_uri, uri_in};
 use crate::{setting, walk};
 use installation::Heads;
 use load::Load;
@@ -23,9 +23,11 @@ use load::Load;
 /// The stores of the installation: a file for the control plane, and two pools on other engines.
 /// `None` leaves the test out.
 fn uris(folder: &TempDir) -> Option<[String; 3]> {
-    let control = Store::File.uri(folder)?;
-    let east = Store::Shared(Service::Redis).uri(folder)?;
-    let west = Store::Shared(Service::Mysql).uri(folder)?;
+    let control = file_uri(folder);
+    // A data store belongs to one installation: the numbers of another one's queues are the same.
+    let namespace = format!("zaqar_heads_{}", uuid::Uuid::new_v4().simple());
+    let east = uri_in(Service::Redis, &namespace)?;
+    let west = uri_in(Service::Mysql, &namespace)?;
     Some([control, east, west])
 }
 
