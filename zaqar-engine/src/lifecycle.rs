@@ -55,8 +55,10 @@ impl Engine {
             }
             let _room = self.room_for_queue(key, behalf).await?;
             let queue = key.incarnate(queues.queue_allocate_incarnation().await?);
-            self.place(&queue, metadata).await?;
-            self.data().heads().head_open(&queue).await?;
+            if let Err(error) = self.open(&queue, metadata).await {
+                self.forget_place(&queue).await;
+                return Err(error);
+            }
             match self.insert(&queue, metadata).await? {
                 Created::New(record) => {
                     self.routes().keep(&record).await;
@@ -95,6 +97,22 @@ impl Engine {
             Ok(Some(record)) if record.incarnation == queue.incarnation => Ok(Created::New(record)),
             Ok(Some(record)) => Ok(Created::Existing(record)),
             Ok(None) | Err(_) => Err(error),
+        }
+    }
+
+    /// Places a new incarnation and opens its head.
+    async fn open(&self, queue: &QueueRef, metadata: &JsonObject) -> EngineResult<()> {
+        self.place(queue, metadata).await?;
+        Ok(self.data().heads().head_open(queue).await?)
+    }
+
+    /// Forgets the place of an incarnation that nobody will use: its pool would seem to hold a queue
+    /// for ever, and could not be removed. The head may be open after all; nothing leads to it.
+    async fn forget_place(&self, queue: &QueueRef) {
+        if let Some(pools) = self.pools()
+            && let Err(error) = pools.unplace(queue).await
+        {
+            tracing::warn!(%error, "the place of a queue that was not made is still remembered");
         }
     }
 

@@ -326,6 +326,20 @@ async fn a_pool_that_is_down_takes_nothing_from_the_others() {
 }
 
 #[tokio::test]
+async fn queues_that_could_not_be_made_do_not_keep_their_pool() {
+    let (installation, engine) = with_pools(&[("a", 1)]).await;
+    engine.flavor_put(&project(), &flavor("gold"), vec![name("a")]).await.unwrap();
+    engine.pool_put(pool("b", 1)).await.unwrap();
+    let all = ["memory://a", "memory://b"].map(str::to_owned);
+    installation.shelf.down.lock().unwrap().extend(all);
+    engine.message_post(&queue("q"), one("1")).await.unwrap_err();
+    engine.queue_create(&queue("r"), object(json!({"_flavor": "gold"}))).await.unwrap_err();
+    engine.flavor_delete(&project(), &flavor("gold")).await.unwrap();
+    engine.pool_delete(&name("a")).await.unwrap();
+    engine.pool_delete(&name("b")).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unsafe_pool_takes_no_posts_until_it_is_safe_again() {
     let (installation, engine) = with_pools(&[("a", 1)]).await;
     engine.message_post(&queue("q"), one("1")).await.unwrap();
