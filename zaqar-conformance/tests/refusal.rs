@@ -20,6 +20,7 @@ async fn an_undeclared_capability_is_refused_and_nothing_else_fails() -> Result<
         Capability::Subscriptions,
         Capability::Delay,
         Capability::DeadLetter,
+        Capability::LiveMove,
         Capability::VirtualTime,
     ] {
         let report = report_without(capability).await?;

@@ -27,6 +27,8 @@ pub enum Capability {
     Delay,
     /// Messages claimed too often move to another queue.
     DeadLetter,
+    /// A queue can be moved into and out of the store while it is in use.
+    LiveMove,
     /// The driver reads all time from the clock it is given, so tests can turn it.
     VirtualTime,
 }
@@ -41,7 +43,11 @@ impl Capability {
             Self::Durable => Some("DURABILITY"),
             Self::AtLeastOnce => Some("AOD"),
             Self::HighThroughput => Some("HIGH_THROUGHPUT"),
-            Self::Subscriptions | Self::Delay | Self::DeadLetter | Self::VirtualTime => None,
+            Self::Subscriptions
+            | Self::Delay
+            | Self::DeadLetter
+            | Self::LiveMove
+            | Self::VirtualTime => None,
         }
     }
 }
@@ -55,6 +61,13 @@ impl Capabilities {
     #[must_use]
     pub fn has(&self, capability: Capability) -> bool {
         self.0.contains(&capability)
+    }
+
+    /// The same without `capability`.
+    #[must_use]
+    pub fn without(mut self, capability: Capability) -> Self {
+        self.0.remove(&capability);
+        self
     }
 
     /// The declared capabilities, in the order in which clients are shown them.

@@ -48,6 +48,12 @@ impl Timestamp {
         Self(self.0.saturating_add(ttl.as_millis()).min(Self::MAX.0))
     }
 
+    /// This moment minus `ttl`, clamped to the epoch.
+    #[must_use]
+    pub fn before(self, ttl: Ttl) -> Self {
+        Self(self.0.saturating_sub(ttl.as_millis()).max(0))
+    }
+
     /// Whole seconds from `earlier` to this moment; 0 if `earlier` is later.
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> u64 {

@@ -11,6 +11,7 @@ use crate::flavor::FlavorController;
 use crate::head::QueueHeadController;
 use crate::limits::ROWS_PER_STEP_MAX;
 use crate::message_controller::MessageController;
+use crate::moves::{MoveController, NoMoves};
 use crate::outbox::OutboxController;
 use crate::pool::PoolController;
 use crate::queue::QueueController;
@@ -124,6 +125,10 @@ pub trait DataDriver: std::fmt::Debug + Send + Sync + 'static {
     fn subscriptions(&self) -> &dyn SubscriptionController;
     /// Outbox and dead letters.
     fn outbox(&self) -> &dyn OutboxController;
+    /// Moves of queues from store to store; what is given here refuses them.
+    fn moves(&self) -> &dyn MoveController {
+        &NoMoves
+    }
     /// What the driver is and what it talks to.
     fn info(&self) -> DriverInfo;
     /// What the driver can do.

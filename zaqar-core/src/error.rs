@@ -82,6 +82,12 @@ pub enum Error {
         /// The epoch of the move; the catalogue holds this one or a later one.
         epoch: u64,
     },
+    /// What the operation would change is on its way to another pool; nothing was done (G17).
+    #[error("a part of queue {name} is being moved")]
+    QueueMoving {
+        /// The queue's name.
+        name: QueueName,
+    },
     /// Metadata changed since the caller read it.
     #[error("queue {name} was changed meanwhile")]
     QueueChanged {
@@ -249,6 +255,7 @@ impl Error {
             Self::Backend { retry, .. } => *retry,
             Self::Overloaded
             | Self::QueueChanged { .. }
+            | Self::QueueMoving { .. }
             | Self::Unreadable { .. }
             | Self::NoEncryptionKey => Retry::Later,
             _ => Retry::Never,
@@ -279,9 +286,10 @@ impl Error {
             | Self::PoolInUse { .. } => ErrorClass::Forbidden,
             Self::Invalid { .. } | Self::PoolCapabilitiesMismatch => ErrorClass::Invalid,
             Self::Unsupported { .. } => ErrorClass::Unsupported,
-            Self::Overloaded | Self::Unreadable { .. } | Self::NoEncryptionKey => {
-                ErrorClass::Unavailable
-            }
+            Self::Overloaded
+            | Self::QueueMoving { .. }
+            | Self::Unreadable { .. }
+            | Self::NoEncryptionKey => ErrorClass::Unavailable,
             Self::Backend { retry: Retry::Never, .. } => ErrorClass::Internal,
             Self::Backend { .. } => ErrorClass::Unavailable,
         }

@@ -107,9 +107,13 @@ pub trait QueueHeadController: std::fmt::Debug + Send + Sync + 'static {
     /// `head.get.*`, `head.open.*`, `head.close.*`, `head.missing.*`.
     async fn head_get(&self, queue: &QueueRef) -> Result<QueueHead>;
 
-    /// Sends posts elsewhere: from now on they are refused with `QueueMoved { epoch }`. Returns the
-    /// head, whose `sequence_next` is where the target's positions start. Repeating the call with
-    /// the same epoch returns the same; a lower epoch than the stored one is `QueueMoved`.
+    /// Sends posts elsewhere: from now on they, dead letters that arrive and changes of
+    /// subscriptions are refused with `QueueMoved { epoch }`, and everything else as well unless the
+    /// reference is of this epoch: a caller that does not know of the move would take what is here
+    /// for all there is. What a key stands for is still told to a post under it, and the place of a
+    /// dead letter that arrived before to one that arrives again. Returns the head, whose
+    /// `sequence_next` is where the target's positions start. Repeating the call with the same epoch
+    /// returns the same; a lower epoch than the stored one is `QueueMoved`.
     ///
     /// # Guarantees
     /// G17: on `Ok` no position at or above `sequence_next` is ever given out here.

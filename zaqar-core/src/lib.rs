@@ -8,7 +8,7 @@
 //!
 //! Where to go: a resource's module holds its types, its option structs and its controller trait
 //! ([`queue`], [`head`], [`message`], [`claim`], [`subscription`], [`outbox`], [`pool`],
-//! [`flavor`], [`catalogue`]); [`error`] says what may have happened when a call fails; [`clock`]
+//! [`flavor`], [`catalogue`]); [`moves`] is how a queue changes its store; [`error`] says what may have happened when a call fails; [`clock`]
 //! says what time it is. `G1`…`G17` are the guarantees of `docs/guarantees.md`.
 
 pub mod body;
@@ -24,6 +24,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod message_controller;
+pub mod moves;
 pub mod outbox;
 pub mod page;
 pub mod pool;
@@ -48,6 +49,9 @@ pub use message::{
     PostMessages, Posted, QueueEnd, QueueStats,
 };
 pub use message_controller::MessageController;
+pub use moves::{
+    MoveController, MoveOpening, MovePart, MoveRecord, MovingHold, MovingMessage, NoMoves,
+};
 pub use outbox::{
     Delivery, DeliveryOutcome, ExhaustedDelivery, LeaseDeliveries, OutboxBacklog, OutboxController,
     OutboxMessage, Transfer,

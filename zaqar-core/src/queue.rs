@@ -48,7 +48,7 @@ impl QueueKey {
     /// This queue in the given incarnation.
     #[must_use]
     pub fn incarnate(&self, incarnation: Incarnation) -> QueueRef {
-        QueueRef { key: self.clone(), incarnation }
+        QueueRef { key: self.clone(), incarnation, epoch: 0 }
     }
 }
 
@@ -59,6 +59,17 @@ pub struct QueueRef {
     pub key: QueueKey,
     /// The incarnation that the caller resolved; the queue head refuses a stale one.
     pub incarnation: Incarnation,
+    /// The latest move of the incarnation that the caller knows of, 0 for none; the queue head
+    /// refuses a caller that does not know of its move (G17).
+    pub epoch: u64,
+}
+
+impl QueueRef {
+    /// The same queue for a caller that knows of that move.
+    #[must_use]
+    pub fn at_epoch(&self, epoch: u64) -> Self {
+        Self { epoch, ..self.clone() }
+    }
 }
 
 /// Whether a control record is in use or on its way out.

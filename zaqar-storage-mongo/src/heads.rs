@@ -83,7 +83,7 @@ impl Head {
         let project = ProjectId::new(&self.project).map_err(bad)?;
         let name = QueueName::new(&self.name).map_err(bad)?;
         let key = QueueKey { project, kind: kind_of(self.kind), name };
-        Ok(QueueRef { key, incarnation: incarnation(self.q).map_err(bad)? })
+        Ok(key.incarnate(incarnation(self.q).map_err(bad)?))
     }
 
     fn public(&self) -> QueueHead {

@@ -37,7 +37,7 @@ pub(crate) fn queue_of(text: &str, incarnation: Incarnation) -> Option<QueueRef>
     let (name, project) = rest.split_once(':')?;
     let kind = if kind == "0" { QueueKind::Queue } else { QueueKind::Topic };
     let (name, project) = (QueueName::new(name).ok()?, ProjectId::new(project).ok()?);
-    Some(QueueRef { key: QueueKey { project, kind, name }, incarnation })
+    Some(QueueKey { project, kind, name }.incarnate(incarnation))
 }
 
 impl RedisData {

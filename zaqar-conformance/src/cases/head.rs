@@ -216,6 +216,7 @@ async fn move_refuses_posts(ctx: &Context) -> CaseResult {
         "the target would start at {} among {posted:?}",
         moved.sequence_next
     );
+    let queue = queue.at_epoch(7);
     expect_err(try_post(ctx, &queue, 2).await, moved_at(7), "a post to a moved head")?;
     check_eq!(heads.head_get(&queue).await?, moved, "the head after a refused post");
     Ok(())
@@ -228,6 +229,7 @@ async fn move_is_idempotent_and_ordered(ctx: &Context) -> CaseResult {
     let moved = heads.head_move(&queue, 5).await?;
     check_eq!(heads.head_move(&queue, 5).await?, moved, "the same move again");
     expect_err(heads.head_move(&queue, 4).await, moved_at(5), "a move of a lower epoch")?;
+    let queue = queue.at_epoch(5);
     check_eq!(heads.head_get(&queue).await?, moved, "the head after a refused move");
     heads.head_close(&queue).await?;
     expect_err(heads.head_get(&queue).await, is_gone, "reading a head moved and closed")?;

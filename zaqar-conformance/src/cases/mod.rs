@@ -25,6 +25,9 @@ mod idempotency;
 mod incarnation;
 mod isolation;
 mod message;
+mod move_source;
+mod move_target;
+mod move_whole;
 mod moved;
 mod outbox;
 mod outbox_race;
@@ -59,6 +62,9 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         available::CASES,
         dead_letter::CASES,
         moved::CASES,
+        move_source::CASES,
+        move_target::CASES,
+        move_whole::CASES,
         isolation::CASES,
         incarnation::CASES,
         idempotency::CASES,

@@ -1,6 +1,8 @@
 //! What a driver does not declare it refuses, and changes nothing.
 
-use zaqar_core::{Capability, Error, LeaseDeliveries, LeaseId, PostMessages, Redrive};
+use zaqar_core::{
+    Capability, Error, LeaseDeliveries, LeaseId, MoveOpening, MovePart, PostMessages, Redrive,
+};
 
 use super::operations::{attempt_claims, attempt_insert_moved, attempt_subscriptions};
 use super::support::{ids, limit, span};
@@ -25,6 +27,12 @@ cases! {
         guarantees: [G2],
         methods: ["message_post"],
         summary: "Without delays a batch with one delayed message is refused and nothing of it is stored.",
+    }
+    undeclared_moves_are_refused = "refusal.live_move" {
+        level: Refusal(LiveMove),
+        guarantees: [],
+        methods: ["move_begin", "move_open", "move_freeze", "move_part", "move_insert", "move_remove", "move_reveal", "move_records", "move_insert_records", "move_leave"],
+        summary: "Without moves every step of one is refused, and the queue stays as it is.",
     }
     undeclared_dead_letters_are_refused = "refusal.dead_letter" {
         level: Refusal(DeadLetter),
@@ -68,6 +76,31 @@ async fn undeclared_delay_is_refused(ctx: &Context) -> CaseResult {
     expect_err(posted, lacks(Capability::Delay), "a post with a delay")?;
     check_eq!(ctx.list_all(&queue).await?.len(), 0, "messages stored of the refused batch");
     ctx.post_n(&queue, 2, 300).await?;
+    Ok(())
+}
+
+async fn undeclared_moves_are_refused(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("unmoved").await?;
+    let posted = ctx.post_n(&queue, 3, 300).await?;
+    let moves = ctx.data.moves();
+    let opening = MoveOpening { start: 9, subscriptions: Vec::new() };
+    let part = MovePart { from: 8, to: 9, messages: Vec::new() };
+    let answers = [
+        ("move_begin", moves.move_begin(&queue).await.map(drop)),
+        ("move_open", moves.move_open(&queue, &opening).await.map(drop)),
+        ("move_freeze", moves.move_freeze(&queue, limit(1)?).await.map(drop)),
+        ("move_part", moves.move_part(&queue).await.map(drop)),
+        ("move_insert", moves.move_insert(&queue, &part).await),
+        ("move_remove", moves.move_remove(&queue, 1).await),
+        ("move_reveal", moves.move_reveal(&queue, 1).await),
+        ("move_records", moves.move_records(&queue, None, limit(1)?).await.map(drop)),
+        ("move_insert_records", moves.move_insert_records(&queue, &[]).await),
+        ("move_leave", moves.move_leave(&queue).await.map(drop)),
+    ];
+    for (operation, answer) in answers {
+        expect_err(answer, lacks(Capability::LiveMove), operation)?;
+    }
+    check_eq!(ids(&ctx.list_all(&queue).await?), posted, "the queue");
     Ok(())
 }
 

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DataDriver,
     DriverInfo, Effect, Error, GcOptions, GcReport, Health, ListMessages, Message,
-    MessageController, MessageId, MessageMarker, MovedMessage, NewMessage, OutboxController, Page,
-    PageLimit, PostMessages, Posted, QueueEnd, QueueHead, QueueHeadController, QueueRef,
-    QueueStats, Result, Retry, StoreVolume, SubscriptionController, Ttl,
+    MessageController, MessageId, MessageMarker, MoveController, MovedMessage, NewMessage,
+    OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
+    QueueHeadController, QueueRef, QueueStats, Result, Retry, StoreVolume, SubscriptionController,
+    Ttl,
 };
 
 use super::cancel::dropped_after;
@@ -149,6 +150,10 @@ impl DataDriver for FaultStage {
 
     fn outbox(&self) -> &dyn OutboxController {
         self.inner.outbox()
+    }
+
+    fn moves(&self) -> &dyn MoveController {
+        self.inner.moves()
     }
 
     fn info(&self) -> DriverInfo {

@@ -45,6 +45,7 @@ impl ClaimController for ReferenceData {
         self.step("claim_update", |state, now| {
             state.require(Capability::Claims, "claim_update")?;
             let head = state.head_mut(queue)?;
+            head.check_hold_still(id, now)?;
             let forget = head.quirks.forget_claim_count_on_update;
             let hold = Hold { claim: id, ttl, since: now, ends_at: now.after(ttl) };
             let mut found = false;
@@ -66,6 +67,7 @@ impl ClaimController for ReferenceData {
         self.step("claim_delete", |state, now| {
             state.require(Capability::Claims, "claim_delete")?;
             let head = state.head_mut(queue)?;
+            head.check_hold_still(id, now)?;
             for message in head.held_mut(id, now) {
                 message.hold = None;
             }
@@ -97,6 +99,11 @@ impl Head {
         })
     }
 
+    /// Refuses to change a claim that holds what is on its way.
+    fn check_hold_still(&self, id: ClaimId, now: Timestamp) -> Result<()> {
+        self.held(id, now).try_for_each(|message| self.check_still(message.position))
+    }
+
     fn show_held(&self, id: ClaimId, now: Timestamp) -> Result<Vec<Message>> {
         self.held(id, now).map(|message| message.show(self.incarnation, now)).collect()
     }
@@ -113,12 +120,13 @@ impl Head {
             ends_at: now.after(options.ttl),
         };
         let (quirks, incarnation) = (self.quirks, self.incarnation);
+        let end = self.takeable_end();
         let mut claimed = Claimed::default();
         for message in self.messages.values_mut() {
             if claimed.messages.len() == options.limit.as_usize() {
                 break;
             }
-            if !message.is_claimable(now, quirks) {
+            if message.position >= end || !message.is_claimable(now, quirks) {
                 continue;
             }
             match &options.redrive {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Capability, CatalogueController, ClaimController, Clock, ControlDriver,
     DataDriver, DriverInfo, Effect, Error, FlavorController, GcOptions, GcReport, Health,
-    MessageController, OutboxController, PoolController, QueueController, QueueHeadController,
-    Result, Retry, StoreVolume, SubscriptionController, Timestamp,
+    MessageController, MoveController, OutboxController, PoolController, QueueController,
+    QueueHeadController, Result, Retry, StoreVolume, SubscriptionController, Timestamp,
 };
 
 use super::head::Head;
@@ -25,6 +25,7 @@ fn declarable() -> impl Iterator<Item = Capability> {
         Capability::Subscriptions,
         Capability::Delay,
         Capability::DeadLetter,
+        Capability::LiveMove,
         Capability::VirtualTime,
     ]
     .into_iter()
@@ -168,6 +169,9 @@ impl DataDriver for ReferenceData {
         self
     }
     fn outbox(&self) -> &dyn OutboxController {
+        self
+    }
+    fn moves(&self) -> &dyn MoveController {
         self
     }
     fn info(&self) -> DriverInfo {

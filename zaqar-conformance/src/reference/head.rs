@@ -1,6 +1,7 @@
 //! A queue head and everything that its incarnation holds.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use zaqar_core::limits::SEQUENCE_MAX;
 use zaqar_core::{
@@ -28,8 +29,15 @@ pub(super) type OutboxEntry = Vec<(u64, OutboxMessage)>;
 pub(super) struct Head {
     pub(super) key: QueueKey,
     pub(super) incarnation: Incarnation,
-    pub(super) moved: Option<u64>,
+    /// The latest move that touched it; 0 if none did.
+    pub(super) epoch: u64,
+    /// Whether it is the source of that move.
+    pub(super) moved: bool,
+    /// The positions that are on their way (G17).
+    pub(super) frozen: Range<u64>,
     pub(super) sequence_next: u64,
+    /// Positions before this one were purged.
+    pub(super) purged: u64,
     /// By position.
     pub(super) messages: BTreeMap<u64, Stored>,
     /// Every message ever moved in, and its position here: a move is never done twice (G10).
@@ -55,8 +63,11 @@ impl Head {
         Self {
             key,
             incarnation,
-            moved: None,
+            epoch: 0,
+            moved: false,
+            frozen: 0..0,
             sequence_next: 1,
+            purged: 0,
             messages: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -73,7 +84,10 @@ impl Head {
     }
 
     pub(super) fn show(&self, now: Timestamp) -> QueueHead {
-        let state = self.moved.map_or(HeadState::Open, |epoch| HeadState::Moved { epoch });
+        let state = match self.moved {
+            true => HeadState::Moved { epoch: self.epoch },
+            false => HeadState::Open,
+        };
         QueueHead { state, sequence_next: self.sequence_next, subscribed: self.subscribed(now) }
     }
 

@@ -1,17 +1,19 @@
 //! Queue heads.
 
 use async_trait::async_trait;
-use zaqar_core::{Error, QueueHead, QueueHeadController, QueueRef, Result};
+use zaqar_core::{QueueHead, QueueHeadController, QueueRef, Result};
 
 use super::driver::ReferenceData;
 use super::head::Head;
-use super::state::gone;
+use super::state::{gone, moved};
 
 #[async_trait]
 impl QueueHeadController for ReferenceData {
     async fn head_open(&self, queue: &QueueRef) -> Result<()> {
         self.step("head_open", |state, _| {
-            if state.closed.contains(&queue.incarnation) {
+            if state.closed.contains(&queue.incarnation)
+                || state.left.contains_key(&queue.incarnation)
+            {
                 return Err(gone(queue));
             }
             if state.heads.contains_key(&queue.incarnation) {
@@ -30,7 +32,7 @@ impl QueueHeadController for ReferenceData {
 
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
         self.step("head_close", |state, _| {
-            if state.head_mut(queue).is_err() {
+            if state.head_to_move(queue).is_err() {
                 return Ok(());
             }
             let head = state.heads.remove(&queue.incarnation);
@@ -51,16 +53,15 @@ impl QueueHeadController for ReferenceData {
 
     async fn head_move(&self, queue: &QueueRef, epoch: u64) -> Result<QueueHead> {
         self.step("head_move", |state, now| {
-            let head = state.head_mut(queue)?;
-            match head.moved {
-                Some(stored) if epoch < stored => {
-                    Err(Error::QueueMoved { name: queue.key.name.clone(), epoch: stored })
-                }
-                _ => {
-                    head.moved = Some(epoch);
-                    Ok(head.show(now))
-                }
+            let head = state.head_to_move(queue)?;
+            if epoch < head.epoch {
+                return Err(moved(queue, head.epoch));
             }
+            if !head.moved {
+                head.frozen = head.sequence_next..head.sequence_next;
+            }
+            (head.moved, head.epoch) = (true, epoch);
+            Ok(head.show(now))
         })
         .await
     }

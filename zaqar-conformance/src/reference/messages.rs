@@ -97,7 +97,9 @@ impl MessageController for ReferenceData {
 
     async fn message_purge(&self, queue: &QueueRef) -> Result<()> {
         self.step("message_purge", |state, _| {
-            let messages = std::mem::take(&mut state.head_mut(queue)?.messages);
+            let head = state.head_mut(queue)?;
+            head.purged = head.sequence_next;
+            let messages = std::mem::take(&mut head.messages);
             state.rubbish += messages.values().map(|_| 1).sum::<u64>();
             Ok(())
         })
@@ -126,7 +128,10 @@ impl MessageController for ReferenceData {
     ) -> Result<Created<MessageMarker>> {
         self.step("message_insert_moved", |state, now| {
             state.require(Capability::DeadLetter, "message_insert_moved")?;
-            state.head_for_posts(queue)?.insert_moved(message, now)
+            if let Some(marker) = state.head_mut(queue)?.arrived(message.id)? {
+                return Ok(Created::Existing(marker));
+            }
+            state.head_for_news(queue)?.insert_moved(message, now)
         })
         .await
     }
@@ -160,6 +165,7 @@ impl Head {
 
     fn delete(&mut self, id: MessageId, claim: Option<ClaimId>, now: Timestamp) -> Result<()> {
         let Some(message) = self.find(id, now) else { return Ok(()) };
+        self.check_still(message.position)?;
         let stale = self.quirks.stale_claim_deletes && claim.is_some();
         match (claim, message.live_hold(now)) {
             _ if stale => {}
@@ -192,6 +198,7 @@ impl Head {
             if message.parked.is_some() {
                 continue;
             }
+            self.check_still(message.position)?;
             if let Some(claims) = claims {
                 check_held(message, claims, now)?;
             }
@@ -205,10 +212,10 @@ impl Head {
     }
 
     fn pop(&mut self, limit: PageLimit, now: Timestamp) -> Result<Vec<Message>> {
-        let quirks = self.quirks;
+        let (quirks, end) = (self.quirks, self.takeable_end());
         let takes = |message: &&Stored| {
             let unchecked = quirks.ignore_expiry_on_pop && message.live_hold(now).is_none();
-            message.is_claimable(now, quirks) || unchecked
+            (message.is_claimable(now, quirks) || unchecked) && message.position < end
         };
         let popped: Result<Vec<Message>> = self
             .messages
@@ -224,15 +231,18 @@ impl Head {
         Ok(popped)
     }
 
+    /// Where a message was put that arrived before.
+    fn arrived(&self, id: MessageId) -> Result<Option<MessageMarker>> {
+        let position = self.arrivals.get(&id).copied();
+        Ok(position.map(|position| MessageMarker::new(self.incarnation, position)).transpose()?)
+    }
+
     /// Its life restarts with its arrival; that it came is remembered as long as the queue lives.
     fn insert_moved(
         &mut self,
         message: MovedMessage,
         now: Timestamp,
     ) -> Result<Created<MessageMarker>> {
-        if let Some(position) = self.arrivals.get(&message.id) {
-            return Ok(Created::Existing(MessageMarker::new(self.incarnation, *position)?));
-        }
         let position = self.allocate(1)?;
         let marker = MessageMarker::new(self.incarnation, position)?;
         self.arrivals.insert(message.id, position);

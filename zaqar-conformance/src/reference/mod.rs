@@ -16,6 +16,7 @@ mod harness;
 mod head;
 mod heads;
 mod messages;
+mod moves;
 mod outbox;
 mod pools;
 mod posts;

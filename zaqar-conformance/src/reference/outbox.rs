@@ -157,7 +157,7 @@ impl Head {
         now: Timestamp,
         room: &mut usize,
     ) -> Vec<Delivery> {
-        let queue = self.key.incarnate(self.incarnation);
+        let queue = self.key.incarnate(self.incarnation).at_epoch(self.epoch);
         let lease = Lease { id: options.lease, ends_at: now.after(options.ttl) };
         let quirks = self.quirks;
         let mut deliveries = Vec::new();
@@ -299,7 +299,7 @@ impl Head {
     }
 
     fn lease_transfers(&mut self, lease: Lease, now: Timestamp, room: &mut usize) -> Vec<Transfer> {
-        let source = self.key.incarnate(self.incarnation);
+        let source = self.key.incarnate(self.incarnation).at_epoch(self.epoch);
         let mut transfers = Vec::new();
         for message in self.messages.values_mut() {
             let taken = if *room == 0 { None } else { take_transfer(message, lease, &source, now) };

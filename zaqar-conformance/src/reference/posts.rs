@@ -28,12 +28,12 @@ impl State {
         }
         self.posts += 1;
         let doubtful = self.quirks.wrong_effect_on_error && self.posts.is_multiple_of(10);
-        let head = self.head_for_posts(queue)?;
         if let Some(key) = &options.key
-            && let Some(posted) = head.repeated(key, now)?
+            && let Some(posted) = self.head_mut(queue)?.repeated(key, now)?
         {
             return Ok(posted);
         }
+        let head = self.head_for_news(queue)?;
         let first = head.allocate(messages.len())?;
         let ids = head.store(first, messages, options.client.as_ref(), now)?;
         if let Some(key) = &options.key {
@@ -76,7 +76,7 @@ impl ReferenceData {
         let allocate = self.step(OPERATION, |state, now| {
             state.posts += 1;
             let slow = state.posts.is_multiple_of(2);
-            let head = state.head_for_posts(queue)?;
+            let head = state.head_for_news(queue)?;
             let first = head.allocate(messages.len())?;
             if head.quirks.notify_before_commit {
                 head.announce(first, messages, now)?;
@@ -86,7 +86,7 @@ impl ReferenceData {
         let (first, slow) = allocate.await?;
         let_others_run(if slow { 10 * YIELDS } else { 0 }).await;
         let store = self.step(OPERATION, |state, now| {
-            let head = state.head_for_posts(queue)?;
+            let head = state.head_for_news(queue)?;
             let ids = head.store(first, messages, options.client.as_ref(), now)?;
             Ok(Posted { ids, repeated: false })
         });

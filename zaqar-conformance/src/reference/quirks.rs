@@ -50,6 +50,16 @@ pub struct Quirks {
     pub skip_unmentioned: bool,
     /// A failed delivery is not tried again.
     pub forget_retries: bool,
+    /// A moved head serves callers that do not know of the move.
+    pub serve_stale_routes: bool,
+    /// What is on its way to another store can be claimed and deleted.
+    pub touch_frozen: bool,
+    /// What arrives from another store can be had before the source has removed it.
+    pub reveal_early: bool,
+    /// A part that was consumed is stored again when it is inserted again.
+    pub insert_part_twice: bool,
+    /// The claims on moved messages are forgotten on the way.
+    pub forget_holds_on_move: bool,
 }
 
 impl Quirks {

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) heads: BTreeMap<Incarnation, Head>,
     /// Incarnations that were ever closed, for good (G11).
     pub(super) closed: BTreeSet<Incarnation>,
+    /// Incarnations that moved away, and the epoch at which they did.
+    pub(super) left: BTreeMap<Incarnation, u64>,
 
     /// How many messages of closed and purged queues wait for collection. They are only counted:
     /// nothing may read them.
@@ -51,6 +53,7 @@ impl State {
             catalogue: BTreeMap::new(),
             heads: BTreeMap::new(),
             closed: BTreeSet::new(),
+            left: BTreeMap::new(),
             rubbish: 0,
             abandoned: BTreeMap::new(),
             posts: 0,
@@ -69,28 +72,49 @@ impl State {
     /// tenant finds nothing (G11, G12).
     pub(super) fn head(&self, queue: &QueueRef) -> Result<&Head> {
         let anyones = self.quirks.cross_tenant_read;
-        self.heads
+        let head = self
+            .heads
             .get(&queue.incarnation)
             .filter(|head| anyones || head.key == queue.key)
-            .ok_or_else(|| gone(queue))
+            .ok_or_else(|| gone(queue))?;
+        knows_of_the_move(head, queue)?;
+        Ok(head)
     }
 
     /// As [`Self::head`], to be changed.
     pub(super) fn head_mut(&mut self, queue: &QueueRef) -> Result<&mut Head> {
+        let head = self.head_to_move(queue)?;
+        knows_of_the_move(head, queue)?;
+        Ok(head)
+    }
+
+    /// As [`Self::head_mut`], for something new: a moved queue takes no message and changes no
+    /// subscription.
+    pub(super) fn head_for_news(&mut self, queue: &QueueRef) -> Result<&mut Head> {
+        let head = self.head_mut(queue)?;
+        if head.moved { Err(moved(queue, head.epoch)) } else { Ok(head) }
+    }
+
+    /// The head, whatever moves the caller knows of.
+    pub(super) fn head_to_move(&mut self, queue: &QueueRef) -> Result<&mut Head> {
         self.heads
             .get_mut(&queue.incarnation)
             .filter(|head| head.key == queue.key)
             .ok_or_else(|| gone(queue))
     }
+}
 
-    /// As [`Self::head_mut`], for a new message: a moved queue takes none.
-    pub(super) fn head_for_posts(&mut self, queue: &QueueRef) -> Result<&mut Head> {
-        let head = self.head_mut(queue)?;
-        match head.moved {
-            None => Ok(head),
-            Some(epoch) => Err(Error::QueueMoved { name: queue.key.name.clone(), epoch }),
-        }
+/// Refuses a caller that would take what is here for all there is (G17).
+fn knows_of_the_move(head: &Head, queue: &QueueRef) -> Result<()> {
+    if head.epoch > queue.epoch && !head.quirks.serve_stale_routes {
+        return Err(moved(queue, head.epoch));
     }
+    Ok(())
+}
+
+/// The refusal of a head that moved.
+pub(super) fn moved(queue: &QueueRef, epoch: u64) -> Error {
+    Error::QueueMoved { name: queue.key.name.clone(), epoch }
 }
 
 /// The refusal of a head that is closed or was never opened.

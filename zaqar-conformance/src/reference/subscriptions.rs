@@ -26,13 +26,13 @@ pub(super) struct RetryRow {
 pub(super) struct StoredSubscription {
     pub(super) id: SubscriptionId,
     pub(super) subscriber: String,
-    ttl: Ttl,
-    created_at: Timestamp,
+    pub(super) ttl: Ttl,
+    pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    options: JsonObject,
-    confirmed: bool,
-    needs_confirmation: bool,
-    since: u64,
+    pub(super) options: JsonObject,
+    pub(super) confirmed: bool,
+    pub(super) needs_confirmation: bool,
+    pub(super) since: u64,
     pub(super) owner: Option<String>,
     /// The position of the next message that was never handed out to an end.
     pub(super) cursor: u64,
@@ -88,7 +88,7 @@ impl SubscriptionController for ReferenceData {
     ) -> Result<Created<Subscription>> {
         self.step("subscription_create", |state, now| {
             subscribable(state, "subscription_create")?;
-            state.head_mut(queue)?.subscribe(subscription, now)
+            state.head_for_news(queue)?.subscribe(subscription, now)
         })
         .await
     }
@@ -144,7 +144,7 @@ impl SubscriptionController for ReferenceData {
     ) -> Result<()> {
         self.step("subscription_update", |state, now| {
             subscribable(state, "subscription_update")?;
-            state.head_mut(queue)?.update_subscription(id, changes, now)
+            state.head_for_news(queue)?.update_subscription(id, changes, now)
         })
         .await
     }
@@ -157,7 +157,7 @@ impl SubscriptionController for ReferenceData {
     ) -> Result<()> {
         self.step("subscription_confirm", |state, now| {
             subscribable(state, "subscription_confirm")?;
-            let head = state.head_mut(queue)?;
+            let head = state.head_for_news(queue)?;
             let position = head.sequence_next;
             let subscription = head.subscription(id, now)?;
             let was_active = subscription.is_active();
@@ -174,7 +174,7 @@ impl SubscriptionController for ReferenceData {
     async fn subscription_delete(&self, queue: &QueueRef, id: SubscriptionId) -> Result<()> {
         self.step("subscription_delete", |state, now| {
             subscribable(state, "subscription_delete")?;
-            let head = state.head_mut(queue)?;
+            let head = state.head_for_news(queue)?;
             if let Some(number) = number_of(id, head.incarnation) {
                 head.subscriptions.remove(&number);
             }
@@ -187,7 +187,7 @@ impl SubscriptionController for ReferenceData {
     async fn subscription_purge(&self, queue: &QueueRef) -> Result<()> {
         self.step("subscription_purge", |state, now| {
             subscribable(state, "subscription_purge")?;
-            let head = state.head_mut(queue)?;
+            let head = state.head_for_news(queue)?;
             head.subscriptions.clear();
             head.trim(now);
             Ok(())

@@ -7,8 +7,8 @@ use zaqar_conformance::reference::ReferenceHarness;
 use zaqar_conformance::{Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject, Waiver};
 use zaqar_core::{
     Capabilities, Capability, ClaimController, Clock, DataDriver, DriverInfo, GcOptions, GcReport,
-    Health, MessageController, OutboxController, QueueHeadController, Result, StoreVolume,
-    SubscriptionController,
+    Health, MessageController, MoveController, OutboxController, QueueHeadController, Result,
+    StoreVolume, SubscriptionController,
 };
 
 /// Keeps everything in memory and declares that it survives the loss of its process.
@@ -68,6 +68,10 @@ impl DataDriver for Boastful {
 
     fn outbox(&self) -> &dyn OutboxController {
         self.0.outbox()
+    }
+
+    fn moves(&self) -> &dyn MoveController {
+        self.0.moves()
     }
 
     fn info(&self) -> DriverInfo {

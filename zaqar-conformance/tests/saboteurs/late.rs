@@ -9,8 +9,8 @@ use zaqar_conformance::{Drivers, Harness, Namespace, ProcessControl, Subject, Wa
 use zaqar_core::{
     Capabilities, ClaimController, ClaimId, Clock, Created, DataDriver, DriverInfo, Error,
     GcOptions, GcReport, Health, ListMessages, Message, MessageController, MessageId,
-    MessageMarker, MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages,
-    Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    MessageMarker, MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
     SubscriptionController,
 };
 
@@ -166,6 +166,10 @@ impl DataDriver for Late {
 
     fn outbox(&self) -> &dyn OutboxController {
         self.inner.outbox()
+    }
+
+    fn moves(&self) -> &dyn MoveController {
+        self.inner.moves()
     }
 
     fn info(&self) -> DriverInfo {

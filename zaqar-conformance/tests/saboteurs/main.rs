@@ -47,6 +47,21 @@ macro_rules! saboteurs {
 }
 
 saboteurs! {
+    serving_stale_routes_is_caught: serve_stale_routes
+        is caught by ["move.fence.refuses_who_does_not_know"]
+        and passes "move.whole.out_and_in";
+    touching_what_is_on_its_way_is_caught: touch_frozen
+        is caught by ["move.freeze.stands_still", "move.freeze.claims_stand_still", "move.insert.frozen_until_revealed"]
+        and passes "move.whole.out_and_in";
+    revealing_early_is_caught: reveal_early
+        is caught by ["move.insert.frozen_until_revealed", "move.whole.out_and_in"]
+        and passes "move.insert.purged";
+    inserting_a_part_twice_is_caught: insert_part_twice
+        is caught by ["move.insert.once"]
+        and passes "move.whole.out_and_in";
+    forgetting_holds_on_a_move_is_caught: forget_holds_on_move
+        is caught by ["move.reveal.claims_hold"]
+        and passes "move.insert.once";
     early_expiry_is_caught: expire_early
         is caught by ["expiry.boundary.exact", "model.driver_agrees_with_the_reference"]
         and passes "claim.create.takes_the_oldest";

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Capabilities, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DataDriver,
-    DriverInfo, Error, GcOptions, GcReport, Health, ListMessages, Message, MessageController,
-    MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, NewSubscription,
-    OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
-    QueueHeadController, QueueRef, QueueStats, Result, StoreVolume, Subscription,
-    SubscriptionController, SubscriptionId, Ttl, UpdateSubscription,
+    Capabilities, Capability, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created,
+    DataDriver, DriverInfo, Error, GcOptions, GcReport, Health, ListMessages, Message,
+    MessageController, MessageId, MessageMarker, MessageWatch, MoveController, MovedMessage,
+    NewMessage, NewSubscription, NoMoves, OutboxController, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueHead, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    Subscription, SubscriptionController, SubscriptionId, Ttl, UpdateSubscription,
 };
 
 use super::Pools;
@@ -50,12 +50,17 @@ impl DataDriver for Pools {
         self
     }
 
+    /// Queues move from store to store below this.
+    fn moves(&self) -> &dyn MoveController {
+        &NoMoves
+    }
+
     fn info(&self) -> DriverInfo {
         self.0.home.info()
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.home.capabilities()
+        self.0.home.capabilities().without(Capability::LiveMove)
     }
 
     /// The home store's: one pool that is down is no reason to take this head out of service.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use zaqar_core::{
     Body, Capabilities, ClaimController, ClaimId, Created, DataDriver, DriverInfo, GcOptions,
     GcReport, Health, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages,
-    Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    MessageWatch, MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
     SubscriptionController,
 };
 
@@ -85,6 +85,10 @@ impl DataDriver for Filtered {
 
     fn outbox(&self) -> &dyn OutboxController {
         self.data.outbox()
+    }
+
+    fn moves(&self) -> &dyn MoveController {
+        self.data.moves()
     }
 
     fn info(&self) -> DriverInfo {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, ClaimController, ClaimId, Created, DataDriver, DriverInfo, GcOptions, GcReport,
-    Health, ListMessages, Message, MessageController, MessageId, MessageMarker, MovedMessage,
-    NewMessage, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd,
+    Health, ListMessages, Message, MessageController, MessageId, MessageMarker, MoveController,
+    MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd,
     QueueHeadController, QueueRef, QueueStats, Result, StoreVolume, SubscriptionController,
 };
 use zaqar_engine::Stage;
@@ -68,6 +68,10 @@ impl DataDriver for Meddled {
 
     fn outbox(&self) -> &dyn OutboxController {
         self.data.outbox()
+    }
+
+    fn moves(&self) -> &dyn MoveController {
+        self.data.moves()
     }
 
     fn info(&self) -> DriverInfo {

@@ -298,6 +298,9 @@ impl DataDriver for ProbeData {
     fn outbox(&self) -> &dyn OutboxController {
         self
     }
+    fn moves(&self) -> &dyn zaqar_core::MoveController {
+        self.inner.moves()
+    }
     fn info(&self) -> DriverInfo {
         self.inner.info()
     }

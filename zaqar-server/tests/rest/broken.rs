@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, ClaimController, Created, DataDriver, DriverInfo, Effect, Error, GcOptions,
     GcReport, Health, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueHeadController, QueueRef, QueueStats, Result, Retry, StoreVolume, SubscriptionController,
+    MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages,
+    Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, Retry, StoreVolume,
+    SubscriptionController,
 };
 
 /// How an operation goes wrong.
@@ -60,6 +61,9 @@ impl DataDriver for Broken {
     }
     fn outbox(&self) -> &dyn OutboxController {
         self.inner.outbox()
+    }
+    fn moves(&self) -> &dyn MoveController {
+        self.inner.moves()
     }
     fn info(&self) -> DriverInfo {
         self.inner.info()

@@ -95,7 +95,7 @@ impl Task for Put {
     const OPERATION: &'static str = "catalogue_put";
 
     async fn run<S: Steps>(&mut self, step: &mut S) -> Result<(), Failure> {
-        let QueueRef { key, incarnation } = &self.queue;
+        let QueueRef { key, incarnation, .. } = &self.queue;
         let insert = statement(S::choose(INSERT))
             .bind(incarnation_code(*incarnation))
             .bind(key.project.as_str())

@@ -91,5 +91,5 @@ pub(crate) fn queue_ref(row: &SqlRow, offset: usize) -> Result<QueueRef, sqlx::E
     let project = ProjectId::new(row.try_get::<&str>(offset + 1)?).map_err(bad)?;
     let kind = kind_of(row.try_get(offset + 2)?);
     let name = QueueName::new(row.try_get::<&str>(offset + 3)?).map_err(bad)?;
-    Ok(QueueRef { key: QueueKey { project, kind, name }, incarnation })
+    Ok(QueueKey { project, kind, name }.incarnate(incarnation))
 }

@@ -29,7 +29,7 @@ pub(crate) fn queue_ref(row: &Row, offset: usize) -> Result<QueueRef, sqlx::Erro
         _ => QueueKind::Topic,
     };
     let name = QueueName::new(row.try_get::<&str>(offset + 3)?).map_err(bad)?;
-    Ok(QueueRef { key: QueueKey { project, kind, name }, incarnation })
+    Ok(QueueKey { project, kind, name }.incarnate(incarnation))
 }
 
 /// Leases subscriptions that have something to deliver.

@@ -3,12 +3,12 @@
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Capabilities, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DataDriver,
-    Delivery, DeliveryOutcome, DriverInfo, ExhaustedDelivery, GcOptions, GcReport, Health,
-    LeaseDeliveries, LeaseId, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MovedMessage, NewMessage, OutboxBacklog, OutboxController, Page, PageLimit,
-    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
-    SubscriptionController, Transfer, Ttl,
+    Capabilities, Capability, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created,
+    DataDriver, Delivery, DeliveryOutcome, DriverInfo, ExhaustedDelivery, GcOptions, GcReport,
+    Health, LeaseDeliveries, LeaseId, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MessageWatch, MoveController, MovedMessage, NewMessage, NoMoves, OutboxBacklog,
+    OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHeadController,
+    QueueRef, QueueStats, Result, StoreVolume, SubscriptionController, Transfer, Ttl,
 };
 
 use super::Encrypted;
@@ -36,12 +36,17 @@ impl DataDriver for Encrypted {
         self
     }
 
+    /// Queues move from store to store below this.
+    fn moves(&self) -> &dyn MoveController {
+        &NoMoves
+    }
+
     fn info(&self) -> DriverInfo {
         self.data.info()
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.data.capabilities()
+        self.data.capabilities().without(Capability::LiveMove)
     }
 
     async fn health(&self) -> Result<Health> {

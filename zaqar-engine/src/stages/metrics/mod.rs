@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use metrics::{Counter, Histogram};
 use zaqar_core::{
     Capabilities, ClaimController, DataDriver, DriverInfo, Effect, Error, ErrorClass, GcOptions,
-    GcReport, Health, MessageController, OutboxController, QueueHeadController, Result,
-    StoreVolume, SubscriptionController,
+    GcReport, Health, MessageController, MoveController, OutboxController, QueueHeadController,
+    Result, StoreVolume, SubscriptionController,
 };
 
 use super::Stage;
@@ -203,6 +203,10 @@ impl DataDriver for Measured {
 
     fn outbox(&self) -> &dyn OutboxController {
         self
+    }
+
+    fn moves(&self) -> &dyn MoveController {
+        self.data.moves()
     }
 
     fn info(&self) -> DriverInfo {

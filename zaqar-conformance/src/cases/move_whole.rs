@@ -1,0 +1,281 @@
+//! Moves of queues from end to end, between the driver and the reference driver, both ways (G17).
+
+use std::sync::Arc;
+
+use zaqar_core::{
+    Clock, Created, DataDriver, Error, Message, MessageMarker, MovedMessage, PostMessages, QueueRef,
+};
+
+use super::idempotency::key;
+use super::support::{everything, gc, ids, limit, needs, nth, only, pick, span};
+use crate::case::{CaseResult, Failure, cases, check, check_eq, expect_err};
+use crate::context::Context;
+use crate::reference::ReferenceStore;
+
+cases! {
+    queue_moves_out_and_in = "move.whole.out_and_in" {
+        level: Extended(LiveMove),
+        guarantees: [G5, G8, G9, G17],
+        methods: ["move_begin", "move_open", "move_freeze", "move_insert", "move_remove", "move_reveal", "move_leave"],
+        summary: "A queue with claimed, delayed, dead-letter and free messages is the same after a move out and after one in.",
+    }
+    every_step_may_be_repeated = "move.crash.every_step_repeats" {
+        level: Extended(LiveMove),
+        guarantees: [G4, G16, G17],
+        methods: ["move_open", "move_freeze", "move_insert", "move_remove", "move_reveal"],
+        summary: "A move of which every call is made twice, and every earlier one again later, moves each message once.",
+    }
+    records_move = "move.records.keys_and_arrivals" {
+        level: Extended(LiveMove),
+        guarantees: [G3, G10, G17],
+        methods: ["move_records", "move_insert_records", "message_post", "message_insert_moved"],
+        summary: "A moved head knows its keys and arrivals still, and after they moved so does the target.",
+    }
+    queue_comes_back = "move.back.under_a_higher_epoch" {
+        level: Extended(LiveMove),
+        guarantees: [G4, G11, G17],
+        methods: ["move_leave", "move_open", "gc"],
+        summary: "A queue that left comes back under a higher epoch only, shows nothing of its past, and goes on counting.",
+    }
+}
+
+/// Another store at the same time.
+fn reference(ctx: &Context) -> Arc<dyn DataDriver> {
+    let clock: Arc<dyn Clock> = Arc::<zaqar_core::ManualClock>::clone(&ctx.clock);
+    Arc::new(ReferenceStore::new().data(clock))
+}
+
+async fn all(data: &dyn DataDriver, queue: &QueueRef) -> Result<Vec<Message>, Failure> {
+    let options = everything().limit(limit(1_000)?);
+    Ok(data.messages().message_list(queue, options).await?.items)
+}
+
+/// How often each call is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Once,
+    Twice,
+}
+
+/// Moves a queue under the epoch of its reference, in parts of `n`, until nothing can be moved.
+async fn move_all(
+    (from, to): (&dyn DataDriver, &dyn DataDriver),
+    queue: &QueueRef,
+    n: u32,
+    calls: Calls,
+) -> CaseResult {
+    let times = if calls == Calls::Twice { 2 } else { 1 };
+    let mut opening = None;
+    for _ in 0..times {
+        from.heads().head_move(queue, queue.epoch).await?;
+        let begun = from.moves().move_begin(queue).await?;
+        check!(to.moves().move_open(queue, &begun).await?, "the target is not ready");
+        opening = Some(begun);
+    }
+    let mut earlier = Vec::new();
+    loop {
+        let mut part = from.moves().move_freeze(queue, limit(n)?).await?;
+        if part.is_empty() {
+            break;
+        }
+        for _ in 0..times {
+            part = from.moves().move_freeze(queue, limit(n)?).await?;
+            to.moves().move_insert(queue, &part).await?;
+        }
+        check_eq!(to.moves().move_part(queue).await?, part, "the part at the target");
+        for _ in 0..times {
+            from.moves().move_remove(queue, part.from).await?;
+            to.moves().move_reveal(queue, part.from).await?;
+        }
+        earlier.push(part);
+        if calls == Calls::Twice {
+            for part in &earlier {
+                to.moves().move_insert(queue, part).await?;
+                from.moves().move_remove(queue, part.from).await?;
+                to.moves().move_reveal(queue, part.from).await?;
+            }
+            if let Some(opening) = &opening {
+                to.moves().move_open(queue, opening).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A message of a queue `elsewhere`, put into this one as a dead letter.
+async fn dead_letter(
+    ctx: &Context,
+    queue: &QueueRef,
+    elsewhere: &QueueRef,
+) -> Result<(MovedMessage, MessageMarker), Failure> {
+    let message = MovedMessage {
+        id: zaqar_core::MessageId::new(elsewhere.incarnation, 3)?,
+        body: Context::body(77),
+        ttl: span(3_000),
+        claim_count: 4,
+        posted_at: ctx.clock.now(),
+        checksum: None,
+    };
+    match ctx.data.messages().message_insert_moved(queue, message.clone()).await? {
+        Created::New(marker) => Ok((message, marker)),
+        Created::Existing(marker) => Err(Failure::broken(format!("it is at {marker} already"))),
+    }
+}
+
+async fn queue_moves_out_and_in(ctx: &Context) -> CaseResult {
+    needs(ctx, zaqar_core::Capability::Claims)?;
+    needs(ctx, zaqar_core::Capability::Delay)?;
+    needs(ctx, zaqar_core::Capability::DeadLetter)?;
+    let queue = ctx.queue("moving").await?;
+    let posted = ctx.post_n(&queue, 11, 3_000).await?;
+    let elsewhere = ctx.queue("elsewhere").await?;
+    let (letter, _) = dead_letter(ctx, &queue, &elsewhere).await?;
+    ctx.post(&queue, vec![Context::message(50, 3_000).delay(span(100))]).await?;
+    let (claim, taken) = ctx.claim(&queue, 200, 0, 5).await?;
+    check_eq!(ids(&taken), pick(&posted, [0, 1, 2, 3, 4])?, "what is claimed");
+    ctx.data.messages().message_delete(&queue, *nth(&posted, 7)?, None).await?;
+    let before = ctx.list_all(&queue).await?;
+    check_eq!(before.len(), 12, "messages before the move");
+
+    let other = reference(ctx);
+    let out = queue.at_epoch(1);
+    move_all((&*ctx.data, &*other), &out, 4, Calls::Once).await?;
+    check_eq!(all(&*other, &out).await?, before, "the queue after its move out");
+    check!(ctx.data.moves().move_leave(&out).await?, "the source is not empty");
+    check_eq!(ids(&other.claims().claim_get(&out, claim).await?.1), ids(&taken), "the claim there");
+    gc(ctx, 0).await?;
+    let new =
+        other.messages().message_post(&out, vec![Context::message(9, 3_000)], PostMessages::new());
+    let new = new.await?.ids;
+
+    let back = queue.at_epoch(2);
+    move_all((&*other, &*ctx.data), &back, 5, Calls::Once).await?;
+    check!(other.moves().move_leave(&back).await?, "the other store is not empty");
+    let after = ctx.list_all(&back).await?;
+    check_eq!(after.get(..12), Some(&*before), "the queue after its move back");
+    check_eq!(ids(&after).get(12..), Some(&*new), "what was posted on the way");
+    let messages = ctx.data.messages();
+    check_eq!(messages.message_get(&back, letter.id).await?.body, letter.body, "the dead letter");
+    messages.message_delete(&back, *nth(&posted, 1)?, Some(claim)).await?;
+    ctx.advance(200).await?;
+    let wanted: Vec<_> = ids(&after).into_iter().filter(|id| Some(id) != posted.get(1)).collect();
+    check_eq!(ids(&ctx.drain(&back).await?), wanted, "all that can be had in the end, in order");
+    Ok(())
+}
+
+async fn every_step_may_be_repeated(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("repeated").await?;
+    ctx.post_n(&queue, 7, 3_000).await?;
+    let before = ctx.list_all(&queue).await?;
+    let other = reference(ctx);
+    let out = queue.at_epoch(1);
+    move_all((&*ctx.data, &*other), &out, 3, Calls::Twice).await?;
+    check_eq!(all(&*other, &out).await?, before, "the queue after its move out");
+    check!(ctx.list_all(&out).await?.is_empty(), "the source holds something");
+    check!(ctx.data.moves().move_leave(&out).await?, "the source is not left");
+    gc(ctx, 0).await?;
+    let back = queue.at_epoch(2);
+    move_all((&*other, &*ctx.data), &back, 2, Calls::Twice).await?;
+    check_eq!(ctx.list_all(&back).await?, before, "the queue after its move back");
+    check_eq!(ctx.data.messages().message_pop(&back, limit(50)?).await?.len(), 7, "what is left");
+    let stale = other.moves().move_remove(&out, 1).await;
+    expect_err(stale, |e| matches!(e, Error::QueueMoved { .. }), "a call of the first move")?;
+    check!(ctx.list_all(&back).await?.is_empty(), "a drained queue shows something");
+    Ok(())
+}
+
+async fn records_move(ctx: &Context) -> CaseResult {
+    needs(ctx, zaqar_core::Capability::DeadLetter)?;
+    let queue = ctx.queue("recorded").await?;
+    let batch = || vec![Context::message(0, 3_000), Context::message(1, 3_000)];
+    let keyed = |digest: u8| Ok::<_, Failure>(PostMessages::new().key(key("k", digest, 6_000)?));
+    let posted = ctx.data.messages().message_post(&queue, batch(), keyed(1)?).await?;
+    let elsewhere = ctx.queue("elsewhere").await?;
+    let (letter, marker) = dead_letter(ctx, &queue, &elsewhere).await?;
+    ctx.drain(&queue).await?;
+    let out = queue.at_epoch(1);
+    let moved = ctx.data.heads().head_move(&out, 1).await?;
+    let conflict = |error: &Error| matches!(error, Error::IdempotencyConflict);
+    let other = reference(ctx);
+    let opening = zaqar_core::MoveOpening { start: moved.sequence_next, subscriptions: vec![] };
+    other.moves().move_open(&out, &opening).await?;
+    for _ in 0..2 {
+        carry_records((&*ctx.data, &*other), &out).await?;
+    }
+    let back = queue.at_epoch(2);
+    for (data, queue) in [(&*ctx.data, &out), (&*other, &out), (&*ctx.data, &back)] {
+        if queue.epoch == 2 {
+            check!(ctx.data.moves().move_leave(&out).await?, "the source is not empty");
+            gc(ctx, 0).await?;
+            move_all((&*other, data), queue, 5, Calls::Once).await?;
+            carry_records((&*other, data), queue).await?;
+        }
+        let again = data.messages().message_post(queue, batch(), keyed(1)?).await?;
+        check_eq!((&again.ids, again.repeated), (&posted.ids, true), "a post under the key");
+        let other_digest = data.messages().message_post(queue, batch(), keyed(2)?).await;
+        expect_err(other_digest, conflict, "another post under the key")?;
+        let arrival = data.messages().message_insert_moved(queue, letter.clone()).await?;
+        check_eq!(arrival, Created::Existing(marker), "the dead letter, again");
+        check!(all(data, queue).await?.is_empty(), "a repeat stored something");
+    }
+    Ok(())
+}
+
+/// Copies what a queue remembers, in pages of one.
+async fn carry_records(
+    (from, to): (&dyn DataDriver, &dyn DataDriver),
+    queue: &QueueRef,
+) -> CaseResult {
+    let (mut marker, mut carried) = (None::<String>, Vec::new());
+    loop {
+        let page = from.moves().move_records(queue, marker.as_deref(), limit(1)?).await?;
+        if page.items.is_empty() {
+            break;
+        }
+        carried.push(only(&page.items)?.clone());
+        to.moves().move_insert_records(queue, &page.items).await?;
+        marker = page.next;
+    }
+    check_eq!(carried.len(), 2, "records, which are {carried:?}");
+    Ok(())
+}
+
+async fn queue_comes_back(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("back").await?;
+    ctx.post_n(&queue, 3, 60).await?;
+    // What expired, or was purged, does not hold the queue up, and is not there when it comes back.
+    ctx.advance(60).await?;
+    ctx.post_n(&queue, 2, 3_000).await?;
+    ctx.data.messages().message_purge(&queue).await?;
+    let out = queue.at_epoch(1);
+    let start = ctx.data.heads().head_move(&out, 1).await?.sequence_next;
+    check!(ctx.data.moves().move_leave(&out).await?, "the source is not left");
+    let opening = zaqar_core::MoveOpening { start: start + 10, subscriptions: Vec::new() };
+    let moves = ctx.data.moves();
+    for epoch in [0, 1] {
+        let early = moves.move_open(&queue.at_epoch(epoch), &opening).await;
+        expect_err(early, |e| matches!(e, Error::QueueMoved { .. }), "coming back too early")?;
+    }
+    let back = queue.at_epoch(2);
+    let mut ready = moves.move_open(&back, &opening).await?;
+    for _ in 0..10 {
+        if ready {
+            break;
+        }
+        ctx.advance(1_000).await?;
+        gc(ctx, 300).await?;
+        ready = moves.move_open(&back, &opening).await?;
+    }
+    check!(ready, "what the queue left behind is never collected");
+    check!(ctx.list_all(&back).await?.is_empty(), "a queue that came back shows its past");
+    let posted = ctx.post_n(&back, 1, 300).await?;
+    check_eq!(only(&posted)?.sequence(), start + 10, "its next position");
+    ctx.advance(100_000).await?;
+    gc(ctx, 0).await?;
+    let later = ctx.post_n(&back, 1, 300).await?;
+    check_eq!(ids(&ctx.list_all(&back).await?), later, "the queue, after collections");
+    ctx.data.heads().head_close(&back).await?;
+    let closed = moves.move_open(&queue.at_epoch(3), &opening).await;
+    expect_err(closed, super::support::is_gone, "opening a queue that was deleted")?;
+    Ok(())
+}
