@@ -30,6 +30,9 @@ pub struct QueueHead {
     pub sequence_next: u64,
     /// Whether a post must write an outbox entry. It may over-report, never under-report.
     pub subscribed: bool,
+    /// Whether a part of the queue is on its way to or from another store
+    /// ([`move_freeze`](crate::moves::MoveController::move_freeze)).
+    pub frozen: bool,
 }
 
 /// Queue heads of one data store.

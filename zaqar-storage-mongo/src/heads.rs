@@ -92,7 +92,7 @@ impl Head {
             _ => HeadState::Open,
         };
         let sequence_next = self.next.min(POSITION_MAX).unsigned_abs();
-        QueueHead { state, sequence_next, subscribed: self.subscribed }
+        QueueHead { state, sequence_next, subscribed: self.subscribed, frozen: false }
     }
 }
 

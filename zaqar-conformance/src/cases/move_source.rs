@@ -151,11 +151,13 @@ async fn freezing_takes_the_highest(ctx: &Context) -> CaseResult {
     let start = ctx.data.moves().move_begin(&queue).await?.start;
     let empty = ctx.data.moves().move_part(&queue).await?;
     check!(empty.is_empty() && empty.messages.is_empty(), "frozen already: {empty:?}");
+    check!(!ctx.data.heads().head_get(&queue).await?.frozen, "the head says so already");
     let part = freeze(ctx, &queue, 2).await?;
     check_eq!(part_ids(&part), pick(&posted, [3, 4])?, "what is frozen");
     let lowest = nth(&posted, 3)?.sequence();
     check_eq!((part.from, part.to), (lowest, start), "the frozen positions");
     check_eq!(freeze(ctx, &queue, 4).await?, part, "freezing again");
+    check!(ctx.data.heads().head_get(&queue).await?.frozen, "the head does not say so");
     check_eq!(ctx.data.moves().move_part(&queue).await?, part, "the part, read");
     let unknowing = ctx.data.moves().move_freeze(&queue.at_epoch(0), limit(2)?).await;
     expect_err(unknowing, is_moved, "freezing under an epoch that is over")?;
@@ -285,6 +287,7 @@ async fn removal_takes_only_that_part(ctx: &Context) -> CaseResult {
         check_eq!((part.to, part.messages.len()), (to, wanted), "where a part ends, its size");
         moves.move_remove(&queue, part.from).await?;
         moves.move_remove(&queue, part.from).await?;
+        check!(!ctx.data.heads().head_get(&queue).await?.frozen, "the head says frozen still");
         left.truncate(left.len() - wanted);
         check_eq!(ids(&ctx.list_all(&queue).await?), left, "what is left");
         to = part.from;

@@ -185,6 +185,7 @@ async fn arriving_messages_wait_frozen(ctx: &Context) -> CaseResult {
     let part = part(ctx, &queue, 97, START)?;
     moves.move_insert(&queue, &part).await?;
     check_eq!(moves.move_part(&queue).await?, part, "the part, read back");
+    check!(ctx.data.heads().head_get(&queue).await?.frozen, "the head does not say so");
     let arrived: Vec<MessageId> = part.messages.iter().map(|message| message.id).collect();
     let all = [arrived.clone(), posted].concat();
     let listed = ctx.list_free(&queue).await?;
@@ -203,6 +204,7 @@ async fn arriving_messages_wait_frozen(ctx: &Context) -> CaseResult {
     }
     moves.move_reveal(&queue, part.from).await?;
     check!(moves.move_part(&queue).await?.is_empty(), "something is frozen still");
+    check!(!ctx.data.heads().head_get(&queue).await?.frozen, "the head says frozen still");
     let popped = messages.message_pop(&queue, limit(10)?).await?;
     check_eq!(ids(&popped), all, "what pops take, in order");
     Ok(())

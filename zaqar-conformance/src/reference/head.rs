@@ -88,7 +88,12 @@ impl Head {
             true => HeadState::Moved { epoch: self.epoch },
             false => HeadState::Open,
         };
-        QueueHead { state, sequence_next: self.sequence_next, subscribed: self.subscribed(now) }
+        QueueHead {
+            state,
+            sequence_next: self.sequence_next,
+            subscribed: self.subscribed(now),
+            frozen: !self.frozen.is_empty(),
+        }
     }
 
     /// Whether a post must write an outbox entry.

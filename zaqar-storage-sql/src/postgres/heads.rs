@@ -188,7 +188,7 @@ fn public_head(head: &Head) -> QueueHead {
         _ => HeadState::Open,
     };
     let sequence_next = head.next.min(POSITION_MAX).unsigned_abs();
-    QueueHead { state, sequence_next, subscribed: head.subscribed }
+    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: false }
 }
 
 #[async_trait]
