@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod available;
 mod checks;
 mod claims;
 mod codec;

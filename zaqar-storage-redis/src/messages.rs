@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use zaqar_core::limits::{PAGE_LIMIT_MAX, ROWS_PER_STEP_MAX};
 use zaqar_core::{
     ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueRef,
-    QueueStats, Result, Timestamp,
+    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
+    QueueRef, QueueStats, Result, Timestamp,
 };
 
 use crate::codec::{NUMBER_MAX, moment};
@@ -201,6 +201,10 @@ impl MessageController for RedisData {
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         self.count(queue).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        self.available(watches).await
     }
 
     async fn message_insert_moved(

@@ -99,6 +99,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    AVAILABLE = "available";
     BUCKET_DUE = "bucket_due";
     BUCKET_MARK = "bucket_mark";
     BUCKET_USE = "bucket_use";
