@@ -24,12 +24,12 @@ pub(crate) fn moment(at: Timestamp) -> i64 {
     at.as_millis().min(NUMBER_MAX.cast_signed())
 }
 
-fn double(number: i64) -> [u8; 8] {
+pub(crate) fn double(number: i64) -> [u8; 8] {
     // What is stored is below 2^53, so nothing is rounded.
     (number as f64).to_be_bytes()
 }
 
-fn integer(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn integer(bytes: &[u8]) -> Option<i64> {
     // The cast saturates: the end of a parked message's life is infinite.
     Some(f64::from_be_bytes(bytes.try_into().ok()?) as i64)
 }
@@ -48,13 +48,21 @@ pub(crate) struct NewRecord<'m> {
 impl NewRecord<'_> {
     /// The record of a message whose life begins now.
     pub(crate) fn pack(&self, now: Timestamp) -> Vec<u8> {
+        let delayed_until = (self.delay > Ttl::ZERO).then(|| now.after(self.delay));
+        self.pack_until(now.after(self.ttl), delayed_until)
+    }
+
+    /// The record of a message whose life began elsewhere: when it ends, and its delay if there is one.
+    pub(crate) fn pack_until(
+        &self,
+        expires_at: Timestamp,
+        delayed_until: Option<Timestamp>,
+    ) -> Vec<u8> {
         let checksum = self.checksum.unwrap_or_default();
-        let delayed = self.delay > Ttl::ZERO;
-        let avail = if delayed { moment(now.after(self.delay)) } else { 0 };
         let length = RECORD_HEADER + self.client.len() + checksum.len() + self.body.len();
         let mut record = Vec::with_capacity(length + self.origin.len());
-        record.extend(double(moment(now.after(self.ttl))));
-        record.extend(double(avail));
+        record.extend(double(moment(expires_at)));
+        record.extend(double(delayed_until.map_or(0, moment)));
         record.extend(double(moment(self.posted_at)));
         record.extend(double(i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX)));
         for part in [self.client, checksum, self.origin] {
@@ -69,9 +77,11 @@ impl NewRecord<'_> {
 
 /// A stored record, taken apart.
 pub(crate) struct Record<'r> {
+    expires: i64,
     avail: i64,
     posted: i64,
     ttl: i64,
+    client: &'r str,
     checksum: &'r str,
     origin: &'r str,
     body: &'r str,
@@ -89,9 +99,11 @@ impl<'r> Record<'r> {
         let body_at = origin_at + length(36)?;
         let text = |from: usize, to: usize| std::str::from_utf8(bytes.get(from..to)?).ok();
         Some(Self {
+            expires: number(0)?,
             avail: number(8)?,
             posted: number(16)?,
             ttl: number(24)?,
+            client: text(RECORD_HEADER, checksum_at)?,
             checksum: text(checksum_at, origin_at)?,
             origin: text(origin_at, body_at)?,
             body: text(body_at, bytes.len())?,
@@ -110,6 +122,20 @@ impl<'r> Record<'r> {
         seconds(self.ttl)
     }
 
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires)
+    }
+
+    /// When its delay ends, be that over or not.
+    pub(crate) fn delayed_until(&self) -> Timestamp {
+        Timestamp::from_millis(self.avail)
+    }
+
+    /// Who posted it.
+    pub(crate) fn client(&self) -> Option<&str> {
+        (!self.client.is_empty()).then_some(self.client)
+    }
+
     /// The delay as it was posted.
     pub(crate) fn delay(&self) -> Ttl {
         seconds((self.avail - self.posted).max(0) / 1_000)
@@ -125,18 +151,19 @@ impl<'r> Record<'r> {
     }
 }
 
-fn seconds(seconds: i64) -> Ttl {
+pub(crate) fn seconds(seconds: i64) -> Ttl {
     Ttl::from_secs_clamped(seconds.max(0).unsigned_abs())
 }
 
 /// The claims and the life of a message, taken apart; nothing stored means never claimed.
 #[derive(Default)]
 pub(crate) struct State {
+    expires: i64,
     ttl: i64,
     ends: i64,
     pub(crate) count: u32,
     flag: u8,
-    claim: Option<ClaimId>,
+    pub(crate) claim: Option<ClaimId>,
 }
 
 impl State {
@@ -147,12 +174,26 @@ impl State {
         }
         let claim = ClaimId::from_slice(bytes.get(STATE_HEADER..)?).ok()?;
         Some(Some(Self {
+            expires: integer(bytes.get(..8)?)?,
             ttl: integer(bytes.get(8..16)?)?,
             ends: integer(bytes.get(16..24)?)?,
             count: u32::from_be_bytes(bytes.get(24..28)?.try_into().ok()?),
             flag: *bytes.get(28)?,
             claim: Some(claim),
         }))
+    }
+
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires)
+    }
+
+    pub(crate) fn ttl(&self) -> Ttl {
+        seconds(self.ttl)
+    }
+
+    /// When the claim ends that is, or was, on it.
+    pub(crate) fn held_until(&self) -> Timestamp {
+        Timestamp::from_millis(self.ends)
     }
 }
 

@@ -191,12 +191,14 @@ impl Store {
         let now = answer.now;
         let mut reply = answer.plain()?;
         let key = reply.text("queue head")?;
+        let epoch = reply.number("queue head")?;
         let go_on = reply.text("queue head")?;
         let count = reply.number("delivery")?;
         if count == 0 {
             return Ok(Leased { deliveries: Vec::new(), go_on });
         }
-        let queue = queue_of(&key, incarnation).ok_or_else(|| reply.damaged("queue head"))?;
+        let queue =
+            queue_of(&key, epoch, incarnation).ok_or_else(|| reply.damaged("queue head"))?;
         let mut outlines = Vec::new();
         for _ in 0..count {
             let subscription = read_subscription(&mut reply, &queue, now)?;

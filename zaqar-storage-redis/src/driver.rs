@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Capability, CatalogueController, ClaimController, ControlDriver, DataDriver,
-    DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController, OutboxController,
-    PoolController, QueueController, QueueHeadController, Result, StoreVolume,
+    DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController, MoveController,
+    OutboxController, PoolController, QueueController, QueueHeadController, Result, StoreVolume,
     SubscriptionController,
 };
 
@@ -73,6 +73,7 @@ fn capabilities() -> Capabilities {
         Capability::Subscriptions,
         Capability::Delay,
         Capability::DeadLetter,
+        Capability::LiveMove,
         Capability::VirtualTime,
     ]
     .into_iter()
@@ -98,6 +99,10 @@ impl DataDriver for RedisData {
     }
 
     fn outbox(&self) -> &dyn OutboxController {
+        self
+    }
+
+    fn moves(&self) -> &dyn MoveController {
         self
     }
 

@@ -16,7 +16,7 @@ fn read_head(mut reply: Reply) -> Result<QueueHead> {
         state: if moved { HeadState::Moved { epoch } } else { HeadState::Open },
         sequence_next: reply.number("queue head")?,
         subscribed: reply.int("queue head")? != 0,
-        frozen: false,
+        frozen: reply.int("queue head")? != 0,
     })
 }
 

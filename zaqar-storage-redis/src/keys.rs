@@ -68,6 +68,8 @@ const QUEUE_KEYS: &[(&str, &str)] = &[
     ("post_key_ends", "ie"),
     // Id → place of everything that was ever moved in.
     ("arrivals", "a"),
+    // The same, by place.
+    ("arrival_order", "ao"),
     ("transfers", "t"),
     ("transfer_leases", "tl"),
     ("subscriptions", "u"),
@@ -85,6 +87,8 @@ const QUEUE_KEYS: &[(&str, &str)] = &[
     ("retry_positions", "rp"),
     ("retries_next", "rn"),
     ("exhausted", "e"),
+    // Message and subscriber of those that a move brought.
+    ("exhausted_moved", "em"),
     ("graves", "g"),
 ];
 

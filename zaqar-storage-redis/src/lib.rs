@@ -16,6 +16,7 @@ mod identity;
 mod keys;
 mod link;
 mod messages;
+mod moves;
 mod open;
 mod outbox;
 mod posts;

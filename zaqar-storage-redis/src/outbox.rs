@@ -9,6 +9,7 @@ use zaqar_core::{
 use crate::codec::NUMBER_MAX;
 use crate::driver::RedisData;
 use crate::keys::Place;
+use crate::moves::read_exhausted;
 use crate::registry::DELIVERY_LIST_EXHAUSTED;
 use crate::store::{Call, queue_text};
 
@@ -54,15 +55,7 @@ impl OutboxController for RedisData {
         let what = "record of a delivery";
         while !reply.is_empty() {
             let number = reply.number(what)?;
-            let message = reply.text(what)?;
-            items.push(ExhaustedDelivery {
-                number,
-                message: message.parse().map_err(|_| reply.damaged(what))?,
-                subscriber: reply.text(what)?,
-                attempts: reply.count(what)?,
-                reason: reply.text(what)?,
-                at: reply.moment(what)?,
-            });
+            items.push(read_exhausted(&mut reply, number)?);
         }
         Ok(Page::of(items, |record| record.number))
     }

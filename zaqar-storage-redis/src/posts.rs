@@ -91,7 +91,8 @@ impl RedisData {
     }
 }
 
-fn check_checksum(checksum: Option<&String>) -> Result<()> {
+/// Refuses a checksum that a record has no room for.
+pub(crate) fn check_checksum(checksum: Option<&String>) -> Result<()> {
     match checksum {
         Some(checksum) if checksum.len() > TEXT_BYTES_MAX => {
             let reason = format!("must have at most {TEXT_BYTES_MAX} bytes");

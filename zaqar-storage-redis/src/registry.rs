@@ -71,6 +71,8 @@ const LIBRARY: &[(&str, &str)] = library![
     "head",
     "held",
     "leap",
+    "moving",
+    "part",
     "pool",
     "remove",
     "resolve",
@@ -78,6 +80,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "state",
     "subscribing",
     "subscription",
+    "takeable",
     "trim",
     "walk",
 ];
@@ -131,6 +134,16 @@ scripts! {
     INCARNATION_ALLOCATE = "incarnation_allocate";
     INSERT_MOVED = "insert_moved";
     LIST = "list";
+    MOVE_BEGIN = "move_begin";
+    MOVE_FREEZE = "move_freeze";
+    MOVE_INSERT = "move_insert";
+    MOVE_INSERT_RECORDS = "move_insert_records";
+    MOVE_LEAVE = "move_leave";
+    MOVE_OPEN = "move_open";
+    MOVE_PART = "move_part";
+    MOVE_RECORDS = "move_records";
+    MOVE_REMOVE = "move_remove";
+    MOVE_REVEAL = "move_reveal";
     POOL_DELETE = "pool_delete";
     POOL_LIST = "pool_list";
     POOL_STORE = "pool_store";

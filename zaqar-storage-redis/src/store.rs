@@ -414,6 +414,7 @@ impl Answer {
                 Ok(epoch) => Error::QueueMoved { name, epoch },
                 Err(error) => error,
             },
+            10 => Error::QueueMoving { name },
             4 => {
                 let reason = "has used up its positions; use another queue".to_owned();
                 Error::Invalid { field: "queue", reason }
@@ -423,10 +424,11 @@ impl Answer {
     }
 }
 
-/// What a queue is called in its head: project, kind and name cannot be taken for others'.
+/// How scripts are told which queue is meant: by the latest move that the caller knows of and by the
+/// queue's key, as it stands in the head: project, kind and name cannot be taken for others'.
 pub(crate) fn queue_text(queue: &QueueRef) -> String {
-    let key = &queue.key;
-    format!("{}{}:{}", kind_code(key.kind), key.name, key.project)
+    let QueueRef { key, epoch, .. } = queue;
+    format!("{epoch} {}{}:{}", kind_code(key.kind), key.name, key.project)
 }
 
 /// What a caller is told that asked for something this driver cannot hold.

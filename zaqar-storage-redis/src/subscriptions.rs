@@ -55,7 +55,7 @@ pub(crate) fn read_subscription(
     })
 }
 
-fn json_text(options: &JsonObject) -> String {
+pub(crate) fn json_text(options: &JsonObject) -> String {
     // A map of JSON values always has a text.
     serde_json::to_string(options).unwrap_or_else(|_| "{}".to_owned())
 }

@@ -31,13 +31,13 @@ struct Wanted {
     limit: usize,
 }
 
-/// The queue that a head's text names; see [`queue_text`].
-pub(crate) fn queue_of(text: &str, incarnation: Incarnation) -> Option<QueueRef> {
+/// The queue that a head names by its key, as it is in [`queue_text`], and its epoch.
+pub(crate) fn queue_of(text: &str, epoch: u64, incarnation: Incarnation) -> Option<QueueRef> {
     let (kind, rest) = text.split_at_checked(1)?;
     let (name, project) = rest.split_once(':')?;
     let kind = if kind == "0" { QueueKind::Queue } else { QueueKind::Topic };
     let (name, project) = (QueueName::new(name).ok()?, ProjectId::new(project).ok()?);
-    Some(QueueKey { project, kind, name }.incarnate(incarnation))
+    Some(QueueKey { project, kind, name }.incarnate(incarnation).at_epoch(epoch))
 }
 
 impl RedisData {
@@ -57,10 +57,8 @@ impl RedisData {
                 }
                 match queue {
                     Some(queue) => {
-                        let text = queue_text(&queue);
                         let number = queue.incarnation.get().to_string();
-                        let found = store.lease_of(&number, &text, wanted).await?;
-                        found.ok_or(Error::QueueGone { name: queue.key.name })
+                        store.lease_of(&number, Some(&queue), wanted).await
                     }
                     None => store.lease_of_all(wanted, &caller).await,
                 }
@@ -110,8 +108,8 @@ impl Store {
             if limit == 0 || caller.left() {
                 break;
             }
-            match self.lease_of(&member, "", Wanted { limit, ..wanted }).await {
-                Ok(found) => transfers.extend(found.unwrap_or_default()),
+            match self.lease_of(&member, None, Wanted { limit, ..wanted }).await {
+                Ok(found) => transfers.extend(found),
                 // What is leased already is worth more than the failure: it is handed out.
                 Err(error) if !transfers.is_empty() => {
                     tracing::warn!(%error, "a lease of transfers was cut short");
@@ -123,14 +121,15 @@ impl Store {
         Ok(transfers)
     }
 
-    /// Leases transfers of one queue; `None` if it is closed.
+    /// Leases transfers of one queue, be it named by its caller or due.
     async fn lease_of(
         &self,
         member: &str,
-        key: &str,
+        queue: Option<&QueueRef>,
         wanted: Wanted,
-    ) -> Result<Option<Vec<Transfer>>> {
-        let Some(incarnation) = incarnation_of(member) else { return Ok(None) };
+    ) -> Result<Vec<Transfer>> {
+        let Some(incarnation) = incarnation_of(member) else { return Ok(Vec::new()) };
+        let named = queue.map(queue_text).unwrap_or_default();
         let call = Call {
             operation: OPERATION,
             script: &TRANSFER_LEASE,
@@ -138,24 +137,26 @@ impl Store {
             writes: true,
             arguments: |command: &mut redis::Cmd, now: Timestamp| {
                 command.arg(member).arg(moment(now)).arg(wanted.lease.as_bytes());
-                command.arg(moment(now.after(wanted.ttl))).arg(wanted.limit).arg(key);
+                command.arg(moment(now.after(wanted.ttl))).arg(wanted.limit).arg(&named);
             },
         };
         let answer = self.call(&call, None).await?;
-        if answer.code == 1 {
-            return Ok(None);
-        }
-        let mut reply = answer.plain()?;
+        let mut reply = match queue {
+            Some(queue) => answer.done(queue)?,
+            None => answer.plain()?,
+        };
         let text = reply.text("queue head")?;
+        let epoch = reply.number("queue head")?;
         let mut transfers = Vec::new();
         if text.is_empty() {
-            return Ok(Some(transfers));
+            return Ok(transfers);
         }
-        let source = queue_of(&text, incarnation).ok_or_else(|| reply.damaged("queue head"))?;
+        let source =
+            queue_of(&text, epoch, incarnation).ok_or_else(|| reply.damaged("queue head"))?;
         while !reply.is_empty() {
             transfers.push(read_transfer(&mut reply, &source, wanted.lease)?);
         }
-        Ok(Some(transfers))
+        Ok(transfers)
     }
 }
 

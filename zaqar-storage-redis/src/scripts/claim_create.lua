@@ -1,6 +1,6 @@
 -- keys: head messages states claimable hidden leased delayed expiring retired claims claim_ends transfers transfer_leases sweep_due gc_due transfers_due
--- lib: head state chunks due sooner held
--- ARGV: key, now, incarnation, claim, limit, end, ttl, end with grace, ttl with grace,
+-- lib: head state chunks due sooner held takeable
+-- ARGV: queue, now, incarnation, claim, limit, end, ttl, end with grace, ttl with grace,
 --   claims allowed or '', target, ttl at the target, a name for this call
 -- Answers: how many were parked, then position, record and state of each message; 5: only what was
 -- due was done, ask again.
@@ -39,7 +39,7 @@ local answer, taken, parked = {0, 0}, {}, {}
 local rows, raised, on_the_way = {}, {}, {}
 local offset = 0
 while #taken < limit and #parked < K and offset < limit + K do
-  local ids = call('ZRANGE', claimable, offset, offset + limit - #taken - 1)
+  local ids = takeable(h, offset, limit - #taken)
   if #ids == 0 then break end
   offset = offset + #ids
   local records = call('HMGET', messages, unpack(ids))

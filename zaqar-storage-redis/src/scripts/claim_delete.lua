@@ -1,6 +1,6 @@
 -- keys: head messages states claimable hidden leased claims claim_ends
 -- lib: head state chunks held
--- ARGV: key, now, claim, the name of the call whose caller left or ''
+-- ARGV: queue, now, claim, the name of the call whose caller left or ''
 -- Only what the claim holds at this moment is released: another may have the rest by now.
 local h, refusal = find_head()
 if not h then return refusal end
@@ -10,6 +10,7 @@ if ARGV[4] ~= '' and ARGV[4] ~= string.sub(known, 25, 40) then return {0} end
 local ids, _, of = held_by(ARGV[3], known, tonumber(ARGV[2]))
 local rows, free = {}, {}
 for i = 1, #ids do
+  if on_its_way(h, ids[i]) then return {10} end
   local s = of[i]
   rows[2 * i - 1] = ids[i]
   rows[2 * i] = pack_state(s.expires, s.ttl, 0, s.count, 0, NOBODY)

@@ -1,6 +1,6 @@
 -- keys: head messages states leased claims
 -- lib: head state held
--- ARGV: key, now, claim
+-- ARGV: queue, now, claim
 -- Answers: ttl, start and end of the claim, then position, record and state of each message; 6: no
 -- such claim.
 local h, refusal = find_head()

@@ -1,6 +1,6 @@
 -- keys: head messages states leased expiring claims claim_ends sweep_due gc_due
 -- lib: head state chunks sooner held
--- ARGV: key, now, incarnation, claim, end, ttl, end with grace, ttl with grace
+-- ARGV: queue, now, incarnation, claim, end, ttl, end with grace, ttl with grace
 -- Answers 6: no such claim. Only what the claim holds at this moment is renewed.
 local h, refusal = find_head()
 if not h then return refusal end
@@ -12,6 +12,7 @@ if #ids == 0 then return {6} end
 local ends = tonumber(ARGV[5])
 local rows, ending, raised = {}, {}, {}
 for i = 1, #ids do
+  if on_its_way(h, ids[i]) then return {10} end
   local s = of[i]
   if s.expires < ends then
     s.expires, s.ttl = tonumber(ARGV[7]), tonumber(ARGV[8])

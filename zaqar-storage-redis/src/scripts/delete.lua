@@ -1,6 +1,6 @@
 -- keys: head messages states claimable hidden leased delayed expiring arrivals
 -- lib: head chunks resolve remove
--- ARGV: key, now, incarnation, rule, number of claims, the claims, then the ids
+-- ARGV: queue, now, incarnation, rule, number of claims, the claims, then the ids
 -- Rules: 'free' and 'held' are of one message; 'any' and 'all' of many. Answers 7 with the number of
 -- the id that breaks the rule, and how: 0 claimed, 1 not claimed, 2 claimed by another.
 local h, refusal = find_head()
@@ -37,6 +37,9 @@ for i = 1, #places do
     end
     -- What is not in the index of leases is claimable, whatever its state still says.
     local parked, leases = flag == 2, flag == 1 and lease and ends > now
+    -- A parked message belongs to the dead-letter queue already, and many are deleted without it.
+    local passed_over = parked and (rule == 'any' or rule == 'all')
+    if not passed_over and on_its_way(h, seq) then return {10} end
     local broken
     if rule == 'free' then
       if parked or leases then broken = 0 end
@@ -44,7 +47,6 @@ for i = 1, #places do
       if not leases then broken = 1 elseif not named[claim] then broken = 2 end
     end
     if broken then return {7, i - 1, broken} end
-    -- A parked message belongs to the dead-letter queue already.
     if leases then
       held[#held + 1] = seq
     elseif not parked then

@@ -1,6 +1,6 @@
 -- keys: head subscriptions subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next exhausted outbox_due
 -- lib: head chunks trim subscription
--- ARGV: key, now, incarnation, number, lease, 1 if it is released, number of messages delivered,
+-- ARGV: queue, now, incarnation, number, lease, 1 if it is released, number of messages delivered,
 --   their positions, then for each outcome: position, message, attempts when it was leased, kind,
 --   moment, reason
 -- Kinds: 0 delivered, 1 to be tried again, 2 given up. Answers 6: the lease is over or another's;

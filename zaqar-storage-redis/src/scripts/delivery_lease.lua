@@ -2,14 +2,14 @@
 -- lib: subscription
 -- ARGV: incarnation, now, lease, its end, subscriptions at most, messages of each at most, 1 if the
 --   caller has a name, its name, candidates to pass over
--- Answers: key of the queue, candidates to pass over next ('' at the end), number of deliveries; each
+-- Answers: key and epoch of the queue, candidates to pass over next ('' at the end), number of deliveries; each
 -- is a subscription, its number of retries with position, attempts and entry, its number of entries,
 -- and those; then the entries: number, first position and content of each.
 local incarnation, now = ARGV[1], tonumber(ARGV[2])
-local f = call('HMGET', head, 'key', 'state')
+local f = call('HMGET', head, 'key', 'state', 'epoch')
 if not f[2] or tonumber(f[2]) > 1 then
   call('ZREM', outbox_due, incarnation)
-  return {0, '', '', 0, 0}
+  return {0, '', 0, '', 0, 0}
 end
 local most, each = tonumber(ARGV[5]), tonumber(ARGV[6])
 local owner = ARGV[7] == '1' and ARGV[8]
@@ -114,7 +114,7 @@ if not left and not full and skip == 0 then
   end
 end
 
-local answer = {0, f[1], go_on, deliveries}
+local answer = {0, f[1], f[3], go_on, deliveries}
 for i = 1, #body do answer[#answer + 1] = body[i] end
 answer[#answer + 1] = entry_count
 for i = 1, #order do

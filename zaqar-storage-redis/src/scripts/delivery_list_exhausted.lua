@@ -1,6 +1,6 @@
 -- keys: head exhausted
 -- lib: head
--- ARGV: key, number to start after, limit
+-- ARGV: queue, number to start after, limit
 -- Numbers are dense: a record is kept as long as its queue.
 local h, refusal = find_head()
 if not h then return refusal end

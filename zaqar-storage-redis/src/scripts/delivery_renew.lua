@@ -1,6 +1,6 @@
 -- keys: head subscriptions
 -- lib: head subscription
--- ARGV: key, now, number, lease, its new end
+-- ARGV: queue, now, number, lease, its new end
 -- Answers 6: the lease is over or another's.
 local h, refusal = find_head()
 if not h then return refusal end

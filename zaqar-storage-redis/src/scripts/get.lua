@@ -1,6 +1,6 @@
 -- keys: head messages states arrivals
 -- lib: head state resolve
--- ARGV: key, now, incarnation, then the ids
+-- ARGV: queue, now, incarnation, then the ids
 -- Answers position, record and state of each message that is there.
 local h, refusal = find_head()
 if not h then return refusal end

@@ -1,7 +1,7 @@
 -- keys: head open sweep_due gc_due outbox_due transfers_due
 -- lib: head
--- ARGV: key, incarnation
-local h = find_head()
+-- ARGV: queue, incarnation
+local h = any_head()
 if not h then return {0} end
 call('HSET', head, 'state', 2)
 call('ZREM', open, ARGV[2])

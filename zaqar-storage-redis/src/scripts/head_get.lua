@@ -1,6 +1,6 @@
 -- keys: head
 -- lib: head
--- ARGV: key
+-- ARGV: queue
 local h, refusal = find_head()
 if not h then return refusal end
-return {0, h.moved and 1 or 0, h.epoch, h.next, h.sub}
+return {0, h.moved and 1 or 0, h.epoch, h.next, h.sub, h.from < h.to and 1 or 0}

@@ -1,6 +1,6 @@
 -- keys: head messages states claimable hidden leased delayed arrivals
 -- lib: head state walk
--- ARGV: key, now, marker, limit, 1 if descending, 1 with claimed, 1 with delayed, client or '',
+-- ARGV: queue, now, marker, limit, 1 if descending, 1 with claimed, 1 with delayed, client or '',
 --   rows that one step may examine, bytes of records that it may read
 -- Answers: where to go on ('' at the end), then position, record and state of each message; 8: what
 -- has matured must be released first, lest it be stepped over.

@@ -1,6 +1,6 @@
 -- keys: head messages states claimable hidden leased delayed expiring retired sweep_due gc_due
--- lib: head state chunks due remove
--- ARGV: key, now, incarnation, limit
+-- lib: head state chunks due remove takeable
+-- ARGV: queue, now, incarnation, limit
 -- Answers position, record and state of each message; 5: only what was due was done, ask again.
 local h, refusal = find_head()
 if not h then return refusal end
@@ -12,7 +12,7 @@ if h.due <= now then
 end
 local answer, taken, offset = {0}, {}, 0
 while #taken < limit and offset < limit + K do
-  local ids = call('ZRANGE', claimable, offset, offset + limit - #taken - 1)
+  local ids = takeable(h, offset, limit - #taken)
   if #ids == 0 then break end
   offset = offset + #ids
   local records = call('HMGET', messages, unpack(ids))

@@ -1,9 +1,9 @@
 -- keys: head messages claimable hidden delayed expiring post_keys post_key_ends outbox outbox_index sweep_due gc_due outbox_due fence
 -- lib: head leap chunks
--- ARGV: key, now, incarnation, last position, post key or '', its digest, its end, then the records
+-- ARGV: queue, now, incarnation, last position, post key or '', its digest, its end, then the records
 -- Answers: first position, how many, whether an earlier post stored them; 3: another digest has
 -- the key; 4: no positions left.
-local h, refusal = find_head_for_posts()
+local h, refusal = find_head()
 if not h then return refusal end
 local now, post_key = tonumber(ARGV[2]), ARGV[5]
 if post_key ~= '' then
@@ -16,6 +16,7 @@ if post_key ~= '' then
     end
   end
 end
+if h.moved then return {2, h.epoch} end
 local n, first, run = #ARGV - 7, next_position(h)
 if first + n > tonumber(ARGV[4]) then return {4} end
 

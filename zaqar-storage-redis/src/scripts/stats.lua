@@ -1,6 +1,6 @@
 -- keys: head messages states claimable hidden leased expiring transfers
 -- lib: head state walk
--- ARGV: key, now, last position
+-- ARGV: queue, now, last position
 -- Answers: living, claimed, then position and record of the oldest and of the newest ('' if none).
 local h, refusal = find_head()
 if not h then return refusal end

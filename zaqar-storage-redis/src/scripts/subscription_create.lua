@@ -1,9 +1,9 @@
 -- keys: head subscriptions subscribers subscription_order subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next graves gc_due outbox_due
 -- lib: head chunks trim subscription subscribing
--- ARGV: key, now, incarnation, subscriber, ttl, end, options, 1 if it needs confirmation,
+-- ARGV: queue, now, incarnation, subscriber, ttl, end, options, 1 if it needs confirmation,
 --   1 if it has an owner, the owner
 -- Answers: 1 if new, then the subscription.
-local h, refusal = find_head()
+local h, refusal = find_head_for_news()
 if not h then return refusal end
 local now, incarnation = tonumber(ARGV[2]), ARGV[3]
 local number = call('HGET', subscribers, ARGV[4])

@@ -1,7 +1,7 @@
 -- keys: head subscriptions subscribers subscription_order subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next graves gc_due outbox_due
 -- lib: head chunks trim subscription subscribing
--- ARGV: key, now, incarnation, number; '' removes all
-local h, refusal = find_head()
+-- ARGV: queue, now, incarnation, number; '' removes all
+local h, refusal = find_head_for_news()
 if not h then return refusal end
 local now, incarnation, number = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 if number == '' then

@@ -1,6 +1,6 @@
 -- keys: head subscriptions subscribers
 -- lib: head subscription
--- ARGV: key, now, number or '', subscriber
+-- ARGV: queue, now, number or '', subscriber
 -- Answers the subscription; 6: there is none that lives.
 local h, refusal = find_head()
 if not h then return refusal end

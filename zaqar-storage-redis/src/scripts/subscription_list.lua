@@ -1,6 +1,6 @@
 -- keys: head subscriptions subscription_order
 -- lib: head subscription
--- ARGV: key, now, number to start after, limit
+-- ARGV: queue, now, number to start after, limit
 -- Answers: where to go on ('' at the end), then the subscriptions.
 local h, refusal = find_head()
 if not h then return refusal end

@@ -1,9 +1,9 @@
 -- keys: head subscriptions subscribers subscription_order subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next graves gc_due outbox_due
 -- lib: head chunks trim subscription subscribing
--- ARGV: key, now, incarnation, number, new subscriber or '', new ttl or '', new end,
+-- ARGV: queue, now, incarnation, number, new subscriber or '', new ttl or '', new end,
 --   new options or '', 1 or 0 if another subscriber needs confirmation or not, or ''
 -- Answers 6: none that lives; 9: another has that subscriber.
-local h, refusal = find_head()
+local h, refusal = find_head_for_news()
 if not h then return refusal end
 local now, incarnation, number = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local s = load(number)

@@ -1,6 +1,6 @@
 -- keys: head messages states hidden expiring arrivals transfers transfer_leases transfers_due
 -- lib: head
--- ARGV: key, incarnation, id, lease
+-- ARGV: queue, incarnation, id, lease
 -- Answers 6: another lease took the transfer over. No record: it was completed before, or purged.
 local h, refusal = find_head()
 if not h then return refusal end

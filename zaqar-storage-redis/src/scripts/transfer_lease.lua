@@ -1,16 +1,18 @@
 -- keys: head messages states transfers transfer_leases transfers_due
--- ARGV: incarnation, now, lease, its end, limit, key or ''
--- Answers: key of the queue, then position, record, state, ttl and target of each; 1: the queue that
--- was named is closed.
+-- ARGV: incarnation, now, lease, its end, limit, queue or ''
+-- Answers: key and epoch of the queue, then position, record, state, ttl and target of each; 1 or 2: the
+-- queue that was named is closed, or has moved and the caller does not know.
 local incarnation, now = ARGV[1], tonumber(ARGV[2])
-local f = call('HMGET', head, 'key', 'state')
+local f = call('HMGET', head, 'key', 'state', 'epoch')
 local closed = not f[2] or tonumber(f[2]) > 1
-if ARGV[6] ~= '' and (closed or f[1] ~= ARGV[6]) then return {1} end
+local known, key = string.match(ARGV[6], '^(%d+) (.*)$')
+if key and (closed or f[1] ~= key) then return {1} end
+if key and tonumber(f[3]) > tonumber(known) then return {2, f[3]} end
 if closed then
   call('ZREM', transfers_due, incarnation)
-  return {0, ''}
+  return {0, '', 0}
 end
-local answer = {0, f[1]}
+local answer = {0, f[1], f[3]}
 local free = call('ZRANGEBYSCORE', transfer_leases, '-inf', now, 'LIMIT', 0, ARGV[5])
 for i = 1, #free do
   local seq = string.format('%.0f', tonumber(free[i]))
