@@ -9,8 +9,8 @@ mod records;
 use async_trait::async_trait;
 use zaqar_core::moves::MOVE_SUBSCRIPTIONS_MAX;
 use zaqar_core::{
-    Error, MoveController, MoveOpening, MovePart, MoveRecord, Page, PageLimit, QueueRef, Result,
-    Subscription, Timestamp,
+    Effect, Error, MoveController, MoveOpening, MovePart, MoveRecord, Page, PageLimit, QueueRef,
+    Result, Subscription, Timestamp,
 };
 
 use crate::codec::{NUMBER_MAX, Reply, moment};
@@ -113,7 +113,8 @@ impl RedisData {
         Ok((taken(answer, queue)?, now))
     }
 
-    /// Calls a step that changes nothing.
+    /// Calls a step that changes nothing. What it tells is acted upon at another store, so it is
+    /// sent like a change: where writes wait for copies, it waits for those of what it tells.
     async fn look<A>(
         &self,
         operation: &'static str,
@@ -122,29 +123,30 @@ impl RedisData {
         arguments: A,
     ) -> Result<(Reply, Timestamp)>
     where
-        A: Fn(&mut redis::Cmd) + Send + Sync,
+        A: Fn(&mut redis::Cmd) + Send + Sync + 'static,
     {
-        let text = queue_text(queue);
-        let call = Call {
-            operation,
-            script,
-            place: Place::queue(queue.incarnation),
-            writes: false,
-            arguments: |command: &mut redis::Cmd, now: Timestamp| {
-                command.arg(&text).arg(moment(now));
-                arguments(command);
-            },
+        let arguments = move |command: &mut redis::Cmd, now: Timestamp| {
+            command.arg(moment(now));
+            arguments(command);
         };
-        let answer = self.store.read(Some(&queue.key.project), call).await?;
-        let now = answer.now;
-        Ok((taken(answer, queue)?, now))
+        self.step(operation, script, queue, arguments).await.map_err(harmless)
+    }
+}
+
+/// The failure of what changes nothing.
+fn harmless(error: Error) -> Error {
+    match error {
+        Error::Backend { operation, retry, source, .. } => {
+            Error::Backend { operation, effect: Effect::None, retry, source }
+        }
+        other => other,
     }
 }
 
 #[async_trait]
 impl MoveController for RedisData {
     async fn move_begin(&self, queue: &QueueRef) -> Result<MoveOpening> {
-        let arguments = |command: &mut redis::Cmd| {
+        let arguments = move |command: &mut redis::Cmd| {
             command.arg(MOVE_SUBSCRIPTIONS_MAX + 1);
         };
         let (mut reply, now) = self.look("move_begin", &MOVE_BEGIN, queue, arguments).await?;
@@ -230,7 +232,7 @@ impl MoveController for RedisData {
         limit: PageLimit,
     ) -> Result<Page<MoveRecord, String>> {
         let place = RecordPlace::of(marker)?;
-        let arguments = |command: &mut redis::Cmd| {
+        let arguments = move |command: &mut redis::Cmd| {
             command.arg(limit.get());
             place.push(command);
         };
