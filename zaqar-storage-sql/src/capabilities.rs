@@ -17,3 +17,9 @@ pub(crate) fn capabilities() -> Capabilities {
     .into_iter()
     .collect()
 }
+
+/// The same of a store that queues can be moved into and out of while they are in use.
+pub(crate) fn capabilities_with_moves() -> Capabilities {
+    let all = capabilities();
+    all.iter().chain([Capability::LiveMove]).collect()
+}

@@ -5,6 +5,8 @@
 
 use zaqar_core::{Error, Incarnation, InvalidId, MessageId, Posted, QueueRef, Result, Ttl};
 
+use crate::codes::counter_code;
+
 /// Bits of a position in a row id; the queue's number has the other 28.
 pub(crate) const POSITION_BITS: u32 = 35;
 /// The largest position of a queue.
@@ -26,6 +28,8 @@ pub(crate) const OPEN: i64 = 0;
 pub(crate) const MOVED: i64 = 1;
 /// `state` of a head that takes nothing any more and still holds rows.
 pub(crate) const CLOSED: i64 = 2;
+/// `state` of a closed head of which no row is left.
+pub(crate) const RECLAIMED: i64 = 3;
 
 /// The row id of a position.
 pub(crate) fn row_id(number: i64, position: i64) -> i64 {
@@ -60,16 +64,41 @@ pub(crate) fn posted(queue: &QueueRef, first: i64, count: usize) -> Result<Poste
     Ok(Posted { ids: ids?, repeated: false })
 }
 
-/// Refuses a state that does not take operations; a moved head takes all but posts.
-pub(crate) fn check_state(queue: &QueueRef, state: i64, epoch: i64, posting: bool) -> Result<()> {
+/// Refuses a state that does not take operations, and a caller that does not know of the head's move
+/// (G17); a moved head takes nothing new.
+pub(crate) fn check_state(queue: &QueueRef, state: i64, epoch: i64, news: bool) -> Result<()> {
     match state {
+        OPEN | MOVED if epoch > counter_code(queue.epoch) => Err(moved(queue, epoch)),
         OPEN => Ok(()),
-        MOVED if !posting => Ok(()),
-        MOVED => {
-            Err(Error::QueueMoved { name: queue.key.name.clone(), epoch: epoch.unsigned_abs() })
-        }
+        MOVED if !news => Ok(()),
+        MOVED => Err(moved(queue, epoch)),
         _ => Err(gone(queue)),
     }
+}
+
+/// The stored form of an epoch that a caller names.
+pub(crate) fn epoch_code(epoch: u64) -> Result<i64> {
+    i64::try_from(epoch)
+        .map_err(|_| Error::Invalid { field: "epoch", reason: "is out of range".to_owned() })
+}
+
+/// The refusal of a head that moved at that epoch.
+pub(crate) fn moved(queue: &QueueRef, epoch: i64) -> Error {
+    Error::QueueMoved { name: queue.key.name.clone(), epoch: epoch.unsigned_abs() }
+}
+
+/// The same refusal by a head, for another caller.
+#[cfg(feature = "mysql")]
+pub(crate) fn refused_too(queue: &QueueRef, refusal: &Error) -> Error {
+    match refusal {
+        Error::QueueMoved { epoch, .. } => moved(queue, counter_code(*epoch)),
+        _ => gone(queue),
+    }
+}
+
+/// The refusal to touch what is on its way to another store, or from one.
+pub(crate) fn moving(queue: &QueueRef) -> Error {
+    Error::QueueMoving { name: queue.key.name.clone() }
 }
 
 /// The refusal of a closed or missing head.

@@ -102,6 +102,12 @@ async fn posts_of_many_callers_on_two_handles_take_dense_positions() -> anyhow::
 }
 
 #[tokio::test]
+async fn a_part_that_was_frozen_amid_changes_stays_as_it_was_read() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_frozen").await? else { return Ok(()) };
+    support::moving::a_frozen_part_stays_as_it_was_read(place).await
+}
+
+#[tokio::test]
 async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_closed").await? else { return Ok(()) };
     support::a_closed_store_refuses(place).await

@@ -2,6 +2,7 @@
 
 use zaqar_core::{Error, MessageWatch, Result};
 
+use crate::codes::counter_code;
 use crate::layout::{row_id, row_of};
 
 use super::rows::unclaimed;
@@ -24,7 +25,7 @@ const AVAILABLE: &str = concat!(
        OR EXISTS (SELECT 1 FROM messages AS m FORCE INDEX (claimable) \
          WHERE m.queue = $1 AND m.avail > 0 AND m.avail <= $3 \
            AND m.id > GREATEST($2, (h.number << 35) | h.purged) AND m.expires > $3) \
-     FROM heads AS h WHERE h.number = $1 AND h.state < 2"
+     FROM heads AS h WHERE h.number = $1 AND h.state < 2 AND h.epoch <= $4"
 );
 
 /// Says of each place whether something is behind it.
@@ -36,14 +37,15 @@ pub(crate) async fn of_watches(server: &Server, watches: &[MessageWatch]) -> Res
         for watch in batch {
             let number = match server.number(OPERATION, &watch.queue).await {
                 Ok(number) => number,
-                // No head has it, and so it is told as what is gone.
+                // No head has it, and so it is told as what is gone, or moved.
                 Err(Error::QueueGone { .. }) => -1,
                 Err(error) => return Err(error),
             };
             let own = watch.after.filter(|after| after.incarnation() == watch.queue.incarnation);
             let after = own.and_then(|after| row_of(number, after.sequence()));
             let after = after.unwrap_or_else(|| row_id(number, 0));
-            script.push(sql(AVAILABLE).bind(number).bind(after).bind(now));
+            let available = sql(AVAILABLE).bind(number).bind(after).bind(now);
+            script.push(available.bind(counter_code(watch.queue.epoch)));
         }
         let answers = server.read_all(OPERATION, script).await?;
         for place in 0..batch.len() {

@@ -14,7 +14,7 @@ use zaqar_core::{
 use crate::layout::{row_id, ttl_code, ttl_of};
 
 use super::driver::MyData;
-use super::heads::{check_rows, look, state};
+use super::heads::{check_rows, check_still, look_to_change, state_still};
 use super::row::SqlRow;
 use super::rows::{message_columns, messages, unclaimed};
 use super::server::Server;
@@ -40,12 +40,19 @@ fn lock(number: i64, id: ClaimId) -> [Sql; 2] {
     [sql("SET @ze = NULL"), lock.bind(number).bind(id.as_bytes().as_slice())]
 }
 
+/// How much of what claim `$2` of queue `$1` holds at moment `$3` is on its way; `$4` is the queue's row
+/// zero. If any is, nothing is changed. Looked at when the claim's row is locked, which whoever freezes
+/// locks too.
+const COUNT_STILL: &str = "SELECT COUNT(*) INTO @zh FROM messages FORCE INDEX (claimable) \
+     WHERE queue = $1 AND avail = @ze AND claim = $2 AND avail > $3 AND id > $4 + @zp \
+       AND id >= $4 + @za AND id < $4 + @zb";
+
 /// Renews what the claim holds at this moment (G6: the same statement decides). `$3` now, `$4` the
 /// queue's row zero, `$5` the new end, `$6`, `$7` ttl and end of a life that must be longer.
 const RENEW_MESSAGES: &str = "UPDATE messages FORCE INDEX (claimable) \
      SET ttl = IF(expires < $5, $6, ttl), expires = IF(expires < $5, $7, expires), avail = $5 \
      WHERE queue = $1 AND avail = @ze AND claim = $2 AND avail > $3 \
-       AND id > $4 + @zp AND @zs < 2";
+       AND id > $4 + @zp AND @zt = 1 AND @zh = 0";
 
 const RENEW_CLAIM: &str = "UPDATE claims SET ttl = $4, started = $3, ends = $5 \
      WHERE queue = $1 AND id = $2 AND @zk > 0";
@@ -55,7 +62,7 @@ const FREE_MESSAGES: &str = concat!(
     "UPDATE messages FORCE INDEX (claimable) SET avail = 0, claim = ",
     unclaimed!(),
     " WHERE queue = $1 AND avail = @ze AND claim = $2 AND avail > $3 \
-       AND id > $4 + @zp AND @zs < 2"
+       AND id > $4 + @zp AND @zt = 1 AND @zh = 0"
 );
 
 fn not_found(queue: &QueueRef, id: ClaimId) -> Error {
@@ -97,19 +104,16 @@ pub(crate) async fn release(server: &Server, queue: &QueueRef, id: ClaimId) -> R
     const OPERATION: &str = "claim_delete";
     let number = server.number(OPERATION, queue).await?;
     let bytes = id.as_bytes().as_slice();
-    let free = sql(FREE_MESSAGES)
-        .bind(number)
-        .bind(bytes)
-        .bind(server.clock.now().as_millis())
-        .bind(row_id(number, 0));
+    let now = server.clock.now().as_millis();
+    let bind = |text| sql(text).bind(number).bind(bytes).bind(now).bind(row_id(number, 0));
     let tell = sql("UPDATE releases SET count = count + 1 WHERE queue = $1 AND @zk > 0");
-    let remove = sql("DELETE FROM claims WHERE queue = $1 AND id = $2 AND @zs < 2");
-    let mut script = vec![look(number)];
-    script.extend(lock(number, id));
-    script.extend([free, sql("SET @zk = ROW_COUNT()"), tell.bind(number)]);
-    script.extend([remove.bind(number).bind(bytes), state(number)]);
+    let remove = sql("DELETE FROM claims WHERE queue = $1 AND id = $2 AND @zt = 1 AND @zh = 0");
+    let mut script = Vec::from(lock(number, id));
+    script.extend([look_to_change(number, queue), bind(COUNT_STILL), bind(FREE_MESSAGES)]);
+    script.extend([sql("SET @zk = ROW_COUNT()"), tell.bind(number)]);
+    script.extend([remove.bind(number).bind(bytes), state_still(number)]);
     let answers = server.write(OPERATION, script).await?;
-    check_rows(answers.rows(7), queue).told(OPERATION)
+    check_still(answers.rows(8), queue).told(OPERATION)
 }
 
 async fn renew(server: &Server, queue: &QueueRef, id: ClaimId, ttl: Ttl, grace: Ttl) -> Result<()> {
@@ -118,11 +122,9 @@ async fn renew(server: &Server, queue: &QueueRef, id: ClaimId, ttl: Ttl, grace: 
     let now = server.clock.now();
     let ends_at = now.after(ttl);
     let bytes = id.as_bytes().as_slice();
-    let messages = sql(RENEW_MESSAGES)
-        .bind(number)
-        .bind(bytes)
-        .bind(now.as_millis())
-        .bind(row_id(number, 0))
+    let bind =
+        |text| sql(text).bind(number).bind(bytes).bind(now.as_millis()).bind(row_id(number, 0));
+    let messages = bind(RENEW_MESSAGES)
         .bind(ends_at.as_millis())
         .bind(ttl_code(ttl.plus(grace)))
         .bind(ends_at.after(grace).as_millis());
@@ -132,12 +134,12 @@ async fn renew(server: &Server, queue: &QueueRef, id: ClaimId, ttl: Ttl, grace: 
         .bind(now.as_millis())
         .bind(ttl_code(ttl))
         .bind(ends_at.as_millis());
-    let mut script = vec![look(number)];
-    script.extend(lock(number, id));
-    script.extend([messages, sql("SET @zk = ROW_COUNT()"), claim, state(number)]);
+    let mut script = Vec::from(lock(number, id));
+    script.extend([look_to_change(number, queue), bind(COUNT_STILL), messages]);
+    script.extend([sql("SET @zk = ROW_COUNT()"), claim, state_still(number)]);
     let answers = server.write(OPERATION, script).await?;
-    check_rows(answers.rows(6), queue).told(OPERATION)?;
-    if answers.affected(3) == 0 { Err(not_found(queue, id)) } else { Ok(()) }
+    check_still(answers.rows(7), queue).told(OPERATION)?;
+    if answers.affected(4) == 0 { Err(not_found(queue, id)) } else { Ok(()) }
 }
 
 async fn get(server: &Server, queue: &QueueRef, id: ClaimId) -> Result<(Claim, Vec<Message>)> {

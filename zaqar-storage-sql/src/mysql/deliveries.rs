@@ -37,7 +37,7 @@ macro_rules! free {
 /// Subscriptions that have something to deliver at `$1` and are no other owner's than `$2`, up to
 /// `$3`. Every due retry keeps its entry, so queues with entries are all there are.
 const SELECT_DUE: &str = concat!(
-    "SELECT h.incarnation, h.project, h.kind, h.name, s.queue, s.number FROM ",
+    "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, s.queue, s.number FROM ",
     queues_with_entries!(),
     " STRAIGHT_JOIN heads AS h ON h.number = q.queue AND h.state < 2 \
      STRAIGHT_JOIN subscriptions AS s ON s.queue = q.queue WHERE ",
@@ -70,7 +70,7 @@ impl Task for Lease {
         let mut deliveries = Vec::new();
         for due in step.rows(select).await? {
             let queue = queue_ref(&due, 0)?;
-            let (number, which): (i64, i64) = (due.try_get(4)?, due.try_get(5)?);
+            let (number, which): (i64, i64) = (due.try_get(5)?, due.try_get(6)?);
             let lock = bind(LOCK_FREE, step.now).bind(number).bind(which);
             // Somebody else was faster.
             let Some(row) = step.row(lock).await? else { continue };

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 
 use zaqar_core::{
     Capabilities, ClaimController, DataDriver, DriverInfo, GcOptions, GcReport, Health,
-    MessageController, OutboxController, QueueHeadController, QueueRef, Result, StoreVolume,
-    SubscriptionController,
+    MessageController, MoveController, OutboxController, QueueHeadController, QueueRef, Result,
+    StoreVolume, SubscriptionController,
 };
 use zaqar_storage_lanes::Lanes;
 
-use crate::capabilities::capabilities;
+use crate::capabilities::capabilities_with_moves;
 use crate::work::bounded;
 
 use super::health::Watch;
@@ -143,12 +143,16 @@ impl DataDriver for MyData {
         self
     }
 
+    fn moves(&self) -> &dyn MoveController {
+        self
+    }
+
     fn info(&self) -> DriverInfo {
         self.store.info.clone()
     }
 
     fn capabilities(&self) -> Capabilities {
-        capabilities()
+        capabilities_with_moves()
     }
 
     async fn health(&self) -> Result<Health> {

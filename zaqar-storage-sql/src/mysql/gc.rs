@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::layout::{CLOSED, POSITION_MAX, STEP_ROWS_MAX, row_id};
 
 use super::driver::MyData;
-use super::sql::{Sql, sql};
+use super::sql::{Script, Sql, sql};
 use super::step::Step;
 use super::sweep::ids;
 use super::take_step::delete_rows;
@@ -29,7 +29,9 @@ const ENDED: &[&str] = &[
     "DELETE FROM post_keys WHERE expires <= $1 ORDER BY expires LIMIT $2",
 ];
 
-/// What a closed incarnation leaves behind, apart from its messages: up to `$2` rows of queue `$1`.
+/// What a closed incarnation leaves behind, apart from its messages: up to `$2` rows of queue `$1`. A
+/// queue that left goes on with its count of releases when it comes back, or a floor of its past could
+/// be taken for one of then.
 const LEFT_BEHIND: &[&str] = &[
     "DELETE FROM claims WHERE queue = $1 ORDER BY id LIMIT $2",
     "DELETE FROM post_keys WHERE queue = $1 ORDER BY post_key LIMIT $2",
@@ -39,7 +41,9 @@ const LEFT_BEHIND: &[&str] = &[
     "DELETE FROM outbox WHERE queue = $1 ORDER BY last LIMIT $2",
     "DELETE FROM retries WHERE queue = $1 ORDER BY subscription, position LIMIT $2",
     "DELETE FROM exhausted WHERE queue = $1 ORDER BY number LIMIT $2",
-    "DELETE FROM releases WHERE queue = $1 ORDER BY queue LIMIT $2",
+    "DELETE FROM releases WHERE queue = $1 \
+       AND NOT EXISTS (SELECT 1 FROM heads AS h WHERE h.number = $1 AND h.away) \
+     ORDER BY queue LIMIT $2",
 ];
 
 /// Up to `$3` messages of a range of rows.
@@ -113,29 +117,39 @@ impl Task for Reclaim {
         let number: i64 = row.try_get(0)?;
         let closed = row.try_get::<i64>(1)? == CLOSED;
         let last = if closed { POSITION_MAX } else { row.try_get(2)? };
+        let still = |text| sql(text).bind(number).bind(last).bind(closed);
         let range = sql(RANGE).bind(row_id(number, 0)).bind(row_id(number, last));
-        let removed = step.execute(range.bind(self.rows_max)).await?;
-        if removed > 0 {
-            return Ok(removed);
-        }
+        let mut deletes: Vec<Sql> = vec![range.bind(self.rows_max)];
         if closed {
-            for statement in LEFT_BEHIND {
-                let delete: Sql = sql(statement).bind(number).bind(self.rows_max);
-                let removed = step.execute(delete).await?;
-                if removed > 0 {
-                    return Ok(removed);
-                }
+            let behind = LEFT_BEHIND.iter();
+            deletes.extend(behind.map(|text| sql(text).bind(number).bind(self.rows_max)));
+        }
+        for delete in deletes {
+            let answers = step.script(Script::of([delete, still(IS_STILL)])?).await?;
+            if answers.rows(1).is_empty() {
+                // It is back: what was deleted is put back.
+                step.abandon();
+                return Ok(0);
+            }
+            let removed = answers.affected(0);
+            if removed > 0 {
+                return Ok(removed);
             }
         }
-        // The row of a closed incarnation stays as its tombstone: it must never open again. What was
-        // closed or purged since this step looked is still to be done.
-        let done = sql("UPDATE heads SET \
-               reclaim = IF($3, 0, state = 2 OR purged > $2), state = IF($3, 3, state) \
-             WHERE number = $1");
-        step.later(done.bind(number).bind(last).bind(closed))?;
+        step.later(still(DONE))?;
         Ok(1)
     }
 }
+
+/// Whether queue `$1` still is closed, if it was (`$3`), or purged to `$2`. A queue that left may be
+/// back, with rows where others were: looked at after a delete, this tells whether it was of the past.
+const IS_STILL: &str = "SELECT 1 FROM heads WHERE number = $1 AND IF($3, state = 2, purged >= $2)";
+
+/// The row of a closed incarnation stays as its tombstone: it must never open again, unless the queue
+/// left and comes back. What was closed or purged since this step looked is still to be done.
+const DONE: &str = "UPDATE heads SET \
+       reclaim = IF($3, 0, state = 2 OR purged > $2), state = IF($3, 3, state) \
+     WHERE number = $1 AND IF($3, state = 2, purged >= $2)";
 
 impl MyData {
     /// Collects in steps until nothing is due or the budget is used up.

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use zaqar_core::{Effect, Posted, QueueRef, Result, Timestamp};
 
-use crate::codes::incarnation_code;
+use crate::codes::{counter_code, incarnation_code};
 use crate::layout::{POSITION_MAX, length_code, posted, row_id};
 
 use super::error::Broken;
@@ -32,8 +32,8 @@ const QUEUES_MAX: usize = 10_000;
 /// How often in a row the long way is taken after guesses that failed, at most.
 const DETOURS_MAX: u8 = 63;
 
-const GUARD: &str = "SELECT MAX(IF(next = $3 AND state = 0 AND subscribed = 0 AND run <=> @zrun, \
-       number, NULL)) INTO @zq FROM heads WHERE number = $1 AND incarnation = $2 FOR UPDATE NOWAIT";
+const GUARD: &str = "SELECT MAX(IF(next = $3 AND state = 0 AND epoch <= $4 AND subscribed = 0 \
+       AND run <=> @zrun, number, NULL)) INTO @zq FROM heads WHERE number = $1 AND incarnation = $2 FOR UPDATE NOWAIT";
 const INSERT: &str =
     "INSERT INTO messages (id, queue, avail, expires, ttl, posted, client, checksum, body) VALUES ";
 /// Which of these columns is the queue.
@@ -147,6 +147,7 @@ fn script(
     (first, next): (i64, i64),
 ) -> Result<Script, sqlx::Error> {
     let guard = sql(GUARD).bind(number).bind(incarnation_code(queue.incarnation)).bind(first);
+    let guard = guard.bind(counter_code(queue.epoch));
     let mut script = Script::of([sql("START TRANSACTION"), guard])?;
     let rows = message_rows(now, number, stored);
     script.add_rows(INSERT, rows.iter().map(|row| guarded(row)));
@@ -262,6 +263,7 @@ mod tests {
             "UPDATE heads SET subscribed = 0, state = 1",
             "UPDATE heads SET state = 0, run = run + 1",
             "UPDATE heads SET run = run - 1, incarnation = 2",
+            "UPDATE heads SET incarnation = 1, epoch = 1",
         ] {
             run(&mut connection, Script::of([sql(undone)])?).await?;
             let first = if undone == "SELECT 1" { 7 } else { 9 };
@@ -274,7 +276,7 @@ mod tests {
             run(&mut connection, Script::of([sql("ROLLBACK")])?).await?;
             assert_eq!(state(&mut connection).await?.1, 1, "{undone}");
         }
-        run(&mut connection, Script::of([sql("UPDATE heads SET incarnation = 1")])?).await?;
+        run(&mut connection, Script::of([sql("UPDATE heads SET epoch = 0")])?).await?;
 
         let lock = [sql("START TRANSACTION"), sql("SELECT next FROM heads FOR UPDATE")];
         run(&mut other, Script::of(lock)?).await?;

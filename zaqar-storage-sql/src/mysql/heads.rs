@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use zaqar_core::{Error, HeadState, QueueHead, QueueHeadController, QueueRef, Result};
+use zaqar_core::{HeadState, QueueHead, QueueHeadController, QueueRef, Result};
 
-use crate::codes::{incarnation_code, kind_code};
+use crate::codes::{counter_code, incarnation_code, kind_code};
 use crate::error::{Failure, damaged};
-use crate::layout::{CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone};
+use crate::layout::{
+    CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, epoch_code, gone, moved, moving,
+};
 
 use super::driver::MyData;
 use super::durable::LEAP;
@@ -26,18 +28,30 @@ pub(crate) struct Head {
     pub(crate) number: i64,
     /// `OPEN`, `MOVED`, or a closed state.
     pub(crate) state: i64,
-    /// Epoch of the move, if moved.
+    /// Epoch of the latest move from here or to here; 0: there was none.
     pub(crate) epoch: i64,
     /// The position that the next message gets.
     pub(crate) next: i64,
     /// Whether a post writes an outbox entry.
     pub(crate) subscribed: bool,
+    /// The positions that are on their way, from and to.
+    pub(crate) frozen: (i64, i64),
+    /// Positions up to this one were purged.
+    pub(crate) purged: i64,
+    /// Whether it was closed by a move.
+    pub(crate) away: bool,
 }
 
 impl Head {
-    /// Refuses a head that does not take operations; a moved one only if they are posts.
-    pub(crate) fn check_open(&self, queue: &QueueRef, posting: bool) -> Result<()> {
-        check_state(queue, self.state, self.epoch, posting)
+    /// Refuses a head that does not take operations, or not of this caller; a moved one takes
+    /// nothing new.
+    pub(crate) fn check_open(&self, queue: &QueueRef, news: bool) -> Result<()> {
+        check_state(queue, self.state, self.epoch, news)
+    }
+
+    /// Whether a part of the queue is on its way.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.0 < self.frozen.1
     }
 }
 
@@ -62,9 +76,31 @@ pub(crate) fn look(number: i64) -> Sql {
         .bind(number)
 }
 
-/// Reads the state, epoch and purge mark of a head, for [`check_rows`].
+/// Reads what a script compares with that changes messages by itself: the purge mark, whether the
+/// head takes operations of a caller that knows of its move at `epoch`, and what is on its way.
+pub(crate) fn look_to_change(number: i64, queue: &QueueRef) -> Sql {
+    sql("SELECT MAX(purged), MAX(state < 2 AND epoch <= $2), MAX(frozen_from), MAX(frozen_to) \
+         INTO @zp, @zt, @za, @zb FROM heads WHERE number = $1")
+    .bind(number)
+    .bind(counter_code(queue.epoch))
+}
+
+/// Reads the state, epoch, purge mark and frozen positions of a head, for [`check_rows`].
 pub(crate) fn state(number: i64) -> Sql {
-    sql("SELECT state, epoch, purged FROM heads WHERE number = $1").bind(number)
+    sql("SELECT state, epoch, purged, frozen_from, frozen_to FROM heads WHERE number = $1")
+        .bind(number)
+}
+
+/// As [`state`]; the last column says whether a script met something that is on its way, and so
+/// changed nothing: `@zh`.
+pub(crate) fn state_still(number: i64) -> Sql {
+    sql("SELECT state, epoch, purged, @zh > 0 FROM heads WHERE number = $1").bind(number)
+}
+
+/// As [`check_rows`], of [`state_still`].
+pub(crate) fn check_still(rows: &[SqlRow], queue: &QueueRef) -> Result<(), Failure> {
+    let row = check_state_row(rows, queue)?;
+    if row.try_get(3)? { Err(moving(queue).into()) } else { Ok(()) }
 }
 
 /// Refuses a closed or missing head: its state and epoch are the first two columns of every row, and
@@ -86,26 +122,38 @@ pub(crate) fn check_state_row<'r>(
 macro_rules! select_head {
     ($lock:literal) => {
         concat!(
-            "SELECT number, state, epoch, next, subscribed, run <=> @zrun FROM heads \
+            "SELECT number, state, epoch, next, subscribed, run <=> @zrun, \
+               frozen_from, frozen_to, purged, away FROM heads \
              WHERE incarnation = $1 AND project = $2 AND kind = $3 AND name = $4",
             $lock
         )
     };
 }
 
-/// Reads a head; and whether it was changed under this run of the server. If it was not, its next
-/// position is beyond whatever the run before may have shown (see [`super::durable`]).
+/// Reads a head; and whether its next position leaps, for it was not changed under this run of the
+/// server: it is beyond whatever the run before may have shown (see [`super::durable`]). A head that
+/// moved gives out no more: where it stopped was on the disk when that was told.
 fn read(row: &SqlRow) -> Result<(Head, bool), sqlx::Error> {
     let same_run: bool = row.try_get(5)?;
-    let next: i64 = row.try_get(3)?;
+    let (state, next): (i64, i64) = (row.try_get(1)?, row.try_get(3)?);
+    let leaps = !same_run && state == OPEN;
+    let next = if leaps { next.saturating_add(LEAP) } else { next };
+    let frozen = match (row.try_get(6)?, row.try_get(7)?) {
+        // Moved by an earlier version: nothing of it is away yet.
+        (0, 0) if state == MOVED => (next, next),
+        frozen => frozen,
+    };
     let head = Head {
         number: row.try_get(0)?,
-        state: row.try_get(1)?,
+        state,
         epoch: row.try_get(2)?,
-        next: if same_run { next } else { next.saturating_add(LEAP) },
+        next,
         subscribed: row.try_get(4)?,
+        frozen,
+        purged: row.try_get(8)?,
+        away: row.try_get(9)?,
     };
-    Ok((head, same_run))
+    Ok((head, leaps))
 }
 
 impl Step<'_> {
@@ -116,18 +164,51 @@ impl Step<'_> {
         Ok(head)
     }
 
+    /// As [`Self::head`], for something new.
+    pub(crate) async fn head_for_news(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
+        let head = self.head_any(queue).await?;
+        head.check_open(queue, true)?;
+        Ok(head)
+    }
+
     /// Locks the head of a queue in whatever state; `QueueGone` if it is missing.
     pub(crate) async fn head_any(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
         let select = bind_queue(sql(select_head!(" FOR UPDATE")), queue);
         let row = self.row(select).await?.ok_or_else(|| gone(queue))?;
         self.refresh_now();
-        let (head, same_run) = read(&row)?;
-        if !same_run {
+        let (head, leaps) = read(&row)?;
+        if leaps {
             let leap = sql("UPDATE heads SET next = $2, run = @zrun WHERE number = $1");
             self.later(leap.bind(head.number).bind(head.next))?;
         }
         Ok(head)
     }
+}
+
+/// Makes a head, its positions starting at `start`; `None`: there is, or was, one of the incarnation.
+pub(crate) async fn make_head(
+    step: &mut Step<'_>,
+    queue: &QueueRef,
+    epoch: i64,
+    start: i64,
+) -> Result<Option<i64>, Failure> {
+    // An incarnation is taken once, whoever asks: the row stays behind as a tombstone. Two who ask at
+    // once meet at the unique key, and the later one runs again.
+    let known = sql("SELECT 1 FROM heads WHERE incarnation = $1");
+    if step.row(known.bind(incarnation_code(queue.incarnation))).await?.is_some() {
+        return Ok(None);
+    }
+    let insert = sql("INSERT INTO heads \
+           (incarnation, project, kind, name, epoch, next, frozen_from, frozen_to, run) \
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $6, @zrun)");
+    step.later(bind_queue(insert, queue).bind(epoch).bind(start))?;
+    let number = step.row(sql("SELECT CAST(LAST_INSERT_ID() AS SIGNED)")).await?;
+    let number: i64 = number.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    if number > NUMBER_MAX {
+        return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
+    }
+    step.later(sql("INSERT INTO releases (queue) VALUES ($1)").bind(number))?;
+    Ok(Some(number))
 }
 
 #[derive(Debug)]
@@ -140,23 +221,11 @@ impl Task for OpenHead {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let queue = &self.0;
-        // An incarnation is taken once, whoever asks: the row stays behind as a tombstone. Two who
-        // ask at once meet at the unique key, and the later one runs again.
-        let known = sql("SELECT 1 FROM heads WHERE incarnation = $1");
-        if step.row(known.bind(incarnation_code(queue.incarnation))).await?.is_some() {
-            let head = step.head_any(queue).await?;
-            return if head.state == OPEN { Ok(()) } else { Err(gone(queue).into()) };
+        if make_head(step, queue, 0, 1).await?.is_some() {
+            return Ok(());
         }
-        let insert = sql("INSERT INTO heads (incarnation, project, kind, name, run) \
-             VALUES ($1, $2, $3, $4, @zrun)");
-        step.later(bind_queue(insert, queue))?;
-        let number = step.row(sql("SELECT CAST(LAST_INSERT_ID() AS SIGNED)")).await?;
-        let number: i64 = number.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-        if number > NUMBER_MAX {
-            return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
-        }
-        step.later(sql("INSERT INTO releases (queue) VALUES ($1)").bind(number))?;
-        Ok(())
+        // A head that was left is reopened by a move alone.
+        step.head(queue).await.map(drop)
     }
 }
 
@@ -169,9 +238,10 @@ impl Task for CloseHead {
     const OPERATION: &'static str = "head_close";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = match step.head(&self.0).await {
-            Ok(head) => head,
-            Err(Failure::Refused(_)) => return Ok(()),
+        let head = match step.head_any(&self.0).await {
+            // Whoever closes it need not know where it is.
+            Ok(head) if head.state < CLOSED => head,
+            Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
         let close =
@@ -195,18 +265,26 @@ impl Task for MoveHead {
     const OPERATION: &'static str = "head_move";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<QueueHead, Failure> {
-        let mut head = step.head(&self.queue).await?;
-        let epoch = i64::try_from(self.epoch)
-            .map_err(|_| Error::Invalid { field: "epoch", reason: "is out of range".into() })?;
-        if head.state == MOVED && epoch < head.epoch {
-            head.check_open(&self.queue, true)?;
+        let mut head = step.head_any(&self.queue).await?;
+        let epoch = epoch_code(self.epoch)?;
+        if head.state >= CLOSED {
+            return Err(gone(&self.queue).into());
         }
-        let update = sql("UPDATE heads SET state = 1, epoch = $2 WHERE number = $1")
+        if epoch < head.epoch {
+            return Err(moved(&self.queue, head.epoch).into());
+        }
+        if head.state == OPEN {
+            head.frozen = (head.next, head.next);
+        }
+        (head.state, head.epoch) = (MOVED, epoch);
+        let update =
+            sql("UPDATE heads SET state = 1, epoch = $2, frozen_from = $3, frozen_to = $4 \
+             WHERE number = $1")
             .bind(head.number)
-            .bind(epoch);
+            .bind(epoch)
+            .bind(head.frozen.0)
+            .bind(head.frozen.1);
         step.later(update)?;
-        head.state = MOVED;
-        head.epoch = epoch;
         Ok(public_head(&head))
     }
 }
@@ -217,7 +295,7 @@ fn public_head(head: &Head) -> QueueHead {
         _ => HeadState::Open,
     };
     let sequence_next = head.next.min(POSITION_MAX).unsigned_abs();
-    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: false }
+    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: head.is_frozen() }
 }
 
 #[async_trait]

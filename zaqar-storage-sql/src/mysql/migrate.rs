@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/mysql/0001_initial.sql")),
     (2, include_str!("../../migrations/mysql/0002_durable_before_seen.sql")),
     (3, include_str!("../../migrations/mysql/0003_catalogue.sql")),
+    (4, include_str!("../../migrations/mysql/0004_live_moves.sql")),
 ];
 
 /// Serialises the migrations of a database; the name is the server's, so it holds the database's.

@@ -26,6 +26,11 @@ mod inserts;
 mod messages;
 mod migrate;
 mod moves;
+mod moving;
+mod moving_arrivals;
+mod moving_open;
+mod moving_parts;
+mod moving_records;
 mod open;
 mod outbox;
 #[cfg(test)]

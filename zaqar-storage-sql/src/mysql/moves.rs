@@ -59,8 +59,7 @@ impl Task for InsertMoved {
     const OPERATION: &'static str = "message_insert_moved";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Self::Output, Failure> {
-        let head = step.head_any(&self.queue).await?;
-        head.check_open(&self.queue, true)?;
+        let head = step.head(&self.queue).await?;
         let place = |row| {
             message_id(self.queue.incarnation, row)
                 .map(MessageMarker::from)
@@ -73,6 +72,7 @@ impl Task for InsertMoved {
         if let Some(row) = step.row(known).await? {
             return Ok(Created::Existing(place(row.try_get(0)?)?));
         }
+        head.check_open(&self.queue, true)?;
         if head.next >= POSITION_MAX {
             return Err(positions_used_up().into());
         }

@@ -115,7 +115,8 @@ impl Task for TrimAll {
     }
 }
 
-const EXHAUSTED: &str = "SELECT number, message, subscriber, attempts, reason, at \
+/// Up to `$3` deliveries of queue `$1` behind number `$2` that were given up; [`exhausted`] reads them.
+pub(super) const EXHAUSTED: &str = "SELECT number, message, subscriber, attempts, reason, at \
      FROM exhausted WHERE queue = $1 AND number > $2 ORDER BY number LIMIT $3";
 
 #[async_trait]
@@ -198,7 +199,7 @@ impl OutboxController for MyData {
     }
 }
 
-fn exhausted(row: &SqlRow) -> Result<ExhaustedDelivery, sqlx::Error> {
+pub(super) fn exhausted(row: &SqlRow) -> Result<ExhaustedDelivery, sqlx::Error> {
     let message: &str = row.try_get(1)?;
     Ok(ExhaustedDelivery {
         number: row.try_get::<i64>(0)?.unsigned_abs(),

@@ -17,7 +17,8 @@ use zaqar_storage_lanes::LaneStep;
 
 use crate::error::Failure;
 use crate::layout::{
-    CLAIMABLE, OPEN, POSITION_MAX, gone, length_code, positions_used_up, posted, row_id, ttl_code,
+    CLAIMABLE, OPEN, POSITION_MAX, gone, length_code, positions_used_up, posted, refused_too,
+    row_id, ttl_code,
 };
 
 use super::error::Broken;
@@ -91,7 +92,9 @@ impl PostLane {
             self.places.learn(queue, guessable.then_some((number, next)));
             self.server.horizon.advance(queue, (next - 1).unsigned_abs());
         }
-        Ok(answers.unwrap_or_else(|| step.posts.iter().map(|_| Err(gone(queue))).collect()))
+        let refuse =
+            |refusal| step.posts.iter().map(|_| Err(refused_too(queue, &refusal))).collect();
+        Ok(answers.unwrap_or_else(refuse))
     }
 }
 
@@ -126,9 +129,10 @@ impl Task for PostStep {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Answers, Failure> {
         let head = step.head_any(&self.queue).await?;
-        if head.check_open(&self.queue, true).is_err() {
-            let refuse =
-                |_: &Post| head.check_open(&self.queue, true).and_then(|()| Err(gone(&self.queue)));
+        if head.check_open(&self.queue, false).is_err() {
+            let refuse = |_: &Post| {
+                head.check_open(&self.queue, false).and_then(|()| Err(gone(&self.queue)))
+            };
             return Ok(self.posts.iter().map(refuse).collect());
         }
         let mut known = self.known_keys(step, &head).await?;
@@ -193,6 +197,8 @@ impl PostStep {
             before.repeated = true;
             return Ok(Placed::Before(before));
         }
+        // What a key stands for is told where it is known, also after the queue has moved (G3).
+        head.check_open(&self.queue, true)?;
         let (first, count) = (*next, length_code(post.messages.len()));
         if first.saturating_add(count) > POSITION_MAX {
             return Err(positions_used_up());

@@ -46,6 +46,8 @@ const PARKED: i64 = -2;
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     parked: bool,
+    /// Whether it is on its way to another store, or from one.
+    still: bool,
     /// Who holds it at this moment.
     holder: Option<ClaimId>,
 }
@@ -57,6 +59,8 @@ pub(crate) enum Removed {
     All,
     /// Nothing was removed: this message broke the rule, and is held by that claim.
     Refused(MessageId, Option<ClaimId>),
+    /// Nothing was removed: something of it is on its way.
+    Still,
 }
 
 /// One transaction of deletes from a queue.
@@ -81,12 +85,16 @@ impl Task for RemovalStep {
         let script = Script::of([sql(lock).bind(rows), state(self.number)])?;
         let answers = step.script(script).await?;
         let head = check_state_row(answers.last_rows(), &self.queue)?;
-        let base = row_id(self.number, head.try_get(2)?);
+        let place = |column| Ok::<_, sqlx::Error>(row_id(self.number, head.try_get(column)?));
+        let (base, frozen) = (place(2)?, place(3)?..place(4)?);
         // The locks are held now: whatever ended while they were waited for has ended.
         step.refresh_now();
         let mut there = HashMap::new();
         for row in answers.rows_before_last() {
-            read(row, base, step.now.as_millis(), &mut there)?;
+            if let Some((id, standing)) = read(row, base, step.now.as_millis())? {
+                let still = frozen.contains(&id) && !standing.parked;
+                there.insert(id, Standing { still, ..standing });
+            }
         }
         let mut gone = Vec::new();
         let decide = |removal: &Removal| decide(removal, &mut there, &mut gone);
@@ -98,31 +106,27 @@ impl Task for RemovalStep {
     }
 }
 
-fn read(
-    row: &SqlRow,
-    base: i64,
-    now: i64,
-    there: &mut HashMap<i64, Standing>,
-) -> Result<(), sqlx::Error> {
+fn read(row: &SqlRow, base: i64, now: i64) -> Result<Option<(i64, Standing)>, sqlx::Error> {
     let (id, avail): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let (claim, expires): (&[u8], i64) = (row.try_get(2)?, row.try_get(3)?);
     let parked = avail == PARKED;
     if id <= base || (expires <= now && !parked) {
-        return Ok(());
+        return Ok(None);
     }
     let held = avail > now && claim != UNCLAIMED;
     let holder = if held { Some(claim_id(claim)?) } else { None };
-    there.insert(id, Standing { parked, holder });
-    Ok(())
+    Ok(Some((id, Standing { parked, still: false, holder })))
 }
 
 /// Decides about one delete: all that is there goes, or nothing.
 fn decide(removal: &Removal, there: &mut HashMap<i64, Standing>, gone: &mut Vec<i64>) -> Removed {
     for (row, id) in &removal.places {
-        if let Some(standing) = there.get(row)
-            && !removal.rule.allows(standing.parked, standing.holder)
-        {
-            return Removed::Refused(*id, standing.holder);
+        match there.get(row) {
+            Some(standing) if standing.still => return Removed::Still,
+            Some(standing) if !removal.rule.allows(standing.parked, standing.holder) => {
+                return Removed::Refused(*id, standing.holder);
+            }
+            _ => {}
         }
     }
     for (row, _) in &removal.places {

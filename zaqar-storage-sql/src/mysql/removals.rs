@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use zaqar_core::{ClaimId, Effect, MessageId, QueueRef, Result};
+use zaqar_core::{ClaimId, Effect, Error, MessageId, QueueRef, Result};
 use zaqar_storage_lanes::{LaneStep, Weight};
 
-use crate::layout::{gone, row_of};
+use crate::layout::{gone, moving, refused_too, row_of};
 
 use super::driver::Store;
 use super::error::Broken;
@@ -87,18 +87,22 @@ impl RemovalLane {
         queue: &QueueRef,
         removals: Arc<[Removal]>,
     ) -> Result<Vec<Result<()>>, Broken> {
-        let refuse = || Ok(removals.iter().map(|_| Err(gone(queue))).collect());
-        let Some(number) = self.server.find_number(queue).await.map_err(Broken::inside)? else {
-            return refuse();
+        let refuse = |refusal: &Error| {
+            Ok(removals.iter().map(|_| Err(refused_too(queue, refusal))).collect())
         };
-        let (queue, removals) = (queue.clone(), Arc::clone(&removals));
-        let mut step = RemovalStep { queue, number, removals };
-        let Some(removed) = self.server.transact_for_many(&mut step).await? else {
-            return refuse();
+        let Some(number) = self.server.find_number(queue).await.map_err(Broken::inside)? else {
+            return refuse(&gone(queue));
+        };
+        let mut step =
+            RemovalStep { queue: queue.clone(), number, removals: Arc::clone(&removals) };
+        let removed = match self.server.transact_for_many(&mut step).await? {
+            Ok(removed) => removed,
+            Err(refusal) => return refuse(&refusal),
         };
         let answer = |(removal, removed): (&Removal, Removed)| match removed {
             Removed::All => Ok(()),
             Removed::Refused(id, holder) => Err(removal.rule.refusal(id, holder)),
+            Removed::Still => Err(moving(&step.queue)),
         };
         Ok(step.removals.iter().zip(removed).map(answer).collect())
     }

@@ -127,14 +127,14 @@ impl Server {
         }
     }
 
-    /// As [`Self::transact_raw`], in the time that an operation may take. `None`: it refused.
+    /// As [`Self::transact_raw`], in the time that an operation may take, and with a refusal for all.
     pub(crate) async fn transact_for_many<T: Task>(
         &self,
         task: &mut T,
-    ) -> Result<Option<T::Output>, Broken> {
+    ) -> Result<Result<T::Output>, Broken> {
         match tokio::time::timeout(WORK_MAX, self.transact_raw(task)).await {
-            Ok(Ok(output)) => Ok(Some(output)),
-            Ok(Err(TaskFailed::Refused(_))) => Ok(None),
+            Ok(Ok(output)) => Ok(Ok(output)),
+            Ok(Err(TaskFailed::Refused(refusal))) => Ok(Err(refusal)),
             Ok(Err(TaskFailed::Broken(broken))) => Err(broken),
             Err(_) => {
                 let late = std::io::Error::from(std::io::ErrorKind::TimedOut);

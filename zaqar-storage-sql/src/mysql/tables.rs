@@ -3,6 +3,7 @@
 //! ```text
 //! heads     number   local, dense, never reused; the high bits of every row id of the queue
 //!           incarnation → number;  next, purged: positions;  state: 0 open, 1 moved, 2 closed, 3 reclaimed
+//!           epoch of the latest move · frozen_from, frozen_to: positions on their way · away: closed by a move
 //!           reclaim  1: `gc` has work here
 //!           run      of the server in which it was last posted to (see `durable`)
 //! messages  id = number << 35 | position
@@ -37,6 +38,8 @@
 //!
 //! Whatever changes a head locks it first, so posts of one queue follow each other and their positions
 //! become visible in order. Claims, pops and deletes do not lock the head: they read it after they
-//! have locked their messages. Claims pass over rows that others hold (`SKIP LOCKED`), everything
+//! have locked their messages, and a claim that is renewed or released is locked before the head is
+//! read. Freezing a part of a queue writes the head and locks the messages and claims then: whoever it
+//! waits for is done, whoever waits for it reads what it wrote. Claims pass over rows that others hold (`SKIP LOCKED`), everything
 //! else takes rows in the order of their ids. Two that meet all the same from two indexes may
 //! deadlock: the server undoes one of them, and it runs again.

@@ -30,10 +30,12 @@ use super::sql::{Script, Sql, sql};
 use super::step::{Answers, Step};
 use super::task::Task;
 
-/// What the walk compares with: the head's counter and purge mark, the count of releases, whether
+/// What the walk compares with: the head's counter, or where what is on its way begins, and its purge
+/// mark, the count of releases, whether
 /// anything of queue `$1` is due at `$2` that was not at `$3` (see
 /// [`super::memory::Memory::clear`]), and how many of the claims `$4` are there.
-pub(super) const LOOK: &str = "SELECT MAX(h.next), MAX(h.purged), MAX(r.count), \
+pub(super) const LOOK: &str = "SELECT \
+       MAX(IF(h.frozen_from < h.frozen_to, LEAST(h.next, h.frozen_from), h.next)), MAX(h.purged), MAX(r.count), \
        EXISTS (SELECT 1 FROM messages AS d FORCE INDEX (claimable) \
          WHERE d.queue = $1 AND d.avail > GREATEST(0, $3) AND d.avail <= $2) \
        OR EXISTS (SELECT 1 FROM messages AS d FORCE INDEX (expiring) \
@@ -81,7 +83,8 @@ pub(super) const TAKE: &str = concat!(
 );
 
 /// The head, after the rows were locked.
-pub(super) const HEAD: &str = "SELECT state, epoch, purged, @zr, @zd FROM heads WHERE number = $1";
+pub(super) const HEAD: &str = "SELECT state, epoch, purged, @zr, @zd, \
+       IF(frozen_from < frozen_to, frozen_from, next) FROM heads WHERE number = $1";
 
 /// Whether, in whoever's hands, there is anything at moment `$2` behind row `$3` of queue `$1`, whose
 /// row zero is `$4`.
@@ -339,11 +342,13 @@ impl TakeStep {
     ) -> Result<Vec<Found>, Failure> {
         let head = check_state_row(answers.last_rows(), &self.queue)?;
         let base = row_id(self.number, head.try_get(2)?);
+        // What was frozen since the look stands still.
+        let end = row_id(self.number, head.try_get(5)?);
         let releases: i64 = head.try_get(3)?;
         taken.due = head.try_get(4)?;
         let mut found = Vec::new();
         for row in answers.rows_before_last() {
-            found.extend(self.found(row, now)?.filter(|found| found.row > base));
+            found.extend(self.found(row, now)?.filter(|found| found.row > base && found.row < end));
         }
         if !found.is_empty() {
             taken.floor = Some(Floor { row: 0, releases });

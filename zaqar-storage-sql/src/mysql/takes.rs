@@ -18,7 +18,7 @@ use zaqar_core::{
 };
 use zaqar_storage_lanes::{LaneStep, Weight};
 
-use crate::layout::gone;
+use crate::layout::{gone, refused_too};
 
 use super::driver::Store;
 use super::error::{Broken, failed};
@@ -91,7 +91,7 @@ impl TakeLane {
         let number = match self.server.find_number(&batch.queue).await {
             Ok(Some(number)) => number,
             Ok(None) => {
-                batch.refuse();
+                batch.refuse(&gone(&batch.queue));
                 return Ok(());
             }
             Err(error) => return Err(Broken::inside(error)),
@@ -100,9 +100,12 @@ impl TakeLane {
         for _ in 0..STEPS_MAX {
             let floor =
                 if held_looks == 0 { self.server.memory.floor(number) } else { Floor::NONE };
-            let Some((due, left)) = self.step(batch, number, floor, regardless).await? else {
-                batch.refuse();
-                return Ok(());
+            let (due, left) = match self.step(batch, number, floor, regardless).await? {
+                Ok(found) => found,
+                Err(refusal) => {
+                    batch.refuse(&refusal);
+                    return Ok(());
+                }
             };
             if batch.waiting.is_empty() {
                 return Ok(());
@@ -126,20 +129,23 @@ impl TakeLane {
     }
 
     /// One transaction: whether something is due, and whether something is there all the same.
-    /// `None`: the queue is gone.
+    /// Or the head refused.
     async fn step(
         &self,
         batch: &mut Batch,
         number: i64,
         floor: Floor,
         regardless: bool,
-    ) -> Result<Option<(bool, bool)>, Broken> {
+    ) -> Result<Result<(bool, bool)>, Broken> {
         let memory = &self.server.memory;
         let clear = memory.clear(number);
         let looked_at = self.server.clock.now().as_millis();
         let (queue, takers) = (batch.queue.clone(), batch.takers());
         let mut step = TakeStep { queue, number, takers, floor, clear, regardless };
-        let Some(taken) = self.server.transact_for_many(&mut step).await? else { return Ok(None) };
+        let taken = match self.server.transact_for_many(&mut step).await? {
+            Ok(taken) => taken,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         if let Some(risen) = taken.floor {
             memory.raise_floor(number, floor, risen);
         }
@@ -148,7 +154,7 @@ impl TakeLane {
         }
         let Taken { took, due, left, .. } = taken;
         batch.answer(took);
-        Ok(Some((due, left)))
+        Ok(Ok((due, left)))
     }
 }
 
@@ -205,9 +211,9 @@ impl Batch {
         }
     }
 
-    fn refuse(&mut self) {
+    fn refuse(&mut self, refusal: &Error) {
         for place in std::mem::take(&mut self.waiting) {
-            self.tell(place, Err(gone(&self.queue)));
+            self.tell(place, Err(refused_too(&self.queue, refusal)));
         }
     }
 

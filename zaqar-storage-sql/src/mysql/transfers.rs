@@ -37,8 +37,8 @@ const SELECT_FREE: &str = "SELECT t.id \
 const LOCK_FREE: &str = "SELECT t.id FROM transfers AS t FORCE INDEX (PRIMARY) \
      WHERE t.id IN ($2) AND t.lease_ends <= $1 ORDER BY t.id FOR UPDATE SKIP LOCKED";
 
-const SELECT_LEASED: &str = "SELECT h.incarnation, h.project, h.kind, h.name, t.id, t.target, \
-       t.ttl, m.posted, m.claims, m.origin, m.body, m.checksum \
+const SELECT_LEASED: &str = "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, t.id, \
+       t.target, t.ttl, m.posted, m.claims, m.origin, m.body, m.checksum \
      FROM transfers AS t JOIN heads AS h ON h.number = t.queue \
        JOIN messages AS m ON m.id = t.id WHERE t.id IN ($1) ORDER BY t.id";
 
@@ -73,19 +73,19 @@ impl Task for LeaseTransfers {
 impl LeaseTransfers {
     fn read(&self, row: &SqlRow) -> Result<Transfer, sqlx::Error> {
         let source = queue_ref(row, 0)?;
-        let id = match row.try_get::<Option<&str>>(9)? {
+        let id = match row.try_get::<Option<&str>>(10)? {
             Some(origin) => origin.parse().map_err(|_| damaged("message origin"))?,
-            None => message_id(source.incarnation, row.try_get(4)?)
+            None => message_id(source.incarnation, row.try_get(5)?)
                 .map_err(|_| damaged("message id"))?,
         };
-        let target: &str = row.try_get(5)?;
+        let target: &str = row.try_get(6)?;
         let message = MovedMessage {
             id,
-            body: Body::from_checked(row.try_get::<&str>(10)?),
-            ttl: ttl_of(row.try_get(6)?),
-            claim_count: count_of(row.try_get(8)?),
-            posted_at: Timestamp::from_millis(row.try_get(7)?),
-            checksum: row.try_get(11)?,
+            body: Body::from_checked(row.try_get::<&str>(11)?),
+            ttl: ttl_of(row.try_get(7)?),
+            claim_count: count_of(row.try_get(9)?),
+            posted_at: Timestamp::from_millis(row.try_get(8)?),
+            checksum: row.try_get(12)?,
         };
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         Ok(Transfer { source, target, message, lease: self.lease })

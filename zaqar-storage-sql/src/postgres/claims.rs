@@ -10,10 +10,11 @@ use zaqar_core::{
     Timestamp, Ttl,
 };
 
+use crate::codes::counter_code;
 use crate::layout::{ttl_code, ttl_of};
 
 use super::driver::PgData;
-use super::heads::check_rows;
+use super::heads::{check_rows, check_still, fence_head, is_still};
 use super::rows::{message_columns, messages};
 use super::server::Server;
 use super::takes;
@@ -31,37 +32,46 @@ pub(crate) const HELD: &str = concat!(
      WHERE h.number = $1 ORDER BY m.id"
 );
 
-/// Locks what claim `$2` of queue `$1` holds at moment `$3` (G6: the same step decides).
+/// Locks what claim `$2` of queue `$1` holds at moment `$3` (G6: the same step decides), for a caller
+/// that knows of the move `$4`. If any of it is `still`, on its way, nothing is changed.
 macro_rules! held {
     () => {
-        "WITH head AS MATERIALIZED (SELECT state, epoch, (number << 35) | purged AS base \
-           FROM heads WHERE number = $1), \
-         held AS MATERIALIZED (SELECT m.id FROM messages AS m \
-           WHERE m.id = ANY ((SELECT messages FROM claims WHERE queue = $1 AND id = $2)::bigint[]) \
-             AND m.claim = $2 AND m.avail > $3 AND (SELECT h.state < 2 FROM head AS h) \
-             AND m.id > (SELECT h.base FROM head AS h) ORDER BY m.id FOR UPDATE OF m), "
+        concat!(
+            "WITH ",
+            fence_head!("$4"),
+            ", held AS MATERIALIZED (SELECT m.id, ",
+            is_still!(),
+            " AS still FROM messages AS m \
+               WHERE m.id = ANY ((SELECT messages FROM claims WHERE queue = $1 AND id = $2)::bigint[]) \
+                 AND m.claim = $2 AND m.avail > $3 AND (SELECT h.takes FROM head AS h) \
+                 AND m.id > (SELECT h.base FROM head AS h) ORDER BY m.id FOR UPDATE OF m), "
+        )
     };
 }
 
 const RENEW: &str = concat!(
     held!(),
-    "renewed AS (UPDATE messages AS m SET avail = $4, \
-         ttl = CASE WHEN m.expires < $4 THEN $5 ELSE m.ttl END, \
-         expires = CASE WHEN m.expires < $4 THEN $6 ELSE m.expires END \
-       FROM held AS k WHERE m.id = k.id), \
-     claim AS (UPDATE claims SET ttl = $7, started = $3, ends = $4 \
-       WHERE queue = $1 AND id = $2 AND EXISTS (SELECT 1 FROM held)) \
-     SELECT h.state, h.epoch, (SELECT count(*) FROM held) FROM head AS h"
+    "renewed AS (UPDATE messages AS m SET avail = $5, \
+         ttl = CASE WHEN m.expires < $5 THEN $6 ELSE m.ttl END, \
+         expires = CASE WHEN m.expires < $5 THEN $7 ELSE m.expires END \
+       FROM held AS k WHERE m.id = k.id AND NOT EXISTS (SELECT 1 FROM held AS s WHERE s.still)), \
+     claim AS (UPDATE claims SET ttl = $8, started = $3, ends = $5 \
+       WHERE queue = $1 AND id = $2 AND EXISTS (SELECT 1 FROM held) \
+         AND NOT EXISTS (SELECT 1 FROM held AS s WHERE s.still)) \
+     SELECT h.state, h.epoch, EXISTS (SELECT 1 FROM held AS s WHERE s.still), \
+       (SELECT count(*) FROM held) FROM head AS h"
 );
 
 const RELEASE: &str = concat!(
     held!(),
-    "freed AS (UPDATE messages AS m SET avail = 0, claim = NULL FROM held AS k WHERE m.id = k.id), \
+    "freed AS (UPDATE messages AS m SET avail = 0, claim = NULL FROM held AS k \
+       WHERE m.id = k.id AND NOT EXISTS (SELECT 1 FROM held AS s WHERE s.still)), \
      told AS (UPDATE releases SET count = count + 1 \
        WHERE queue = $1 AND EXISTS (SELECT 1 FROM held)), \
      gone AS (DELETE FROM claims WHERE queue = $1 AND id = $2 \
-       AND (SELECT h.state < 2 FROM head AS h)) \
-     SELECT h.state, h.epoch FROM head AS h"
+       AND (SELECT h.takes FROM head AS h) \
+       AND NOT EXISTS (SELECT 1 FROM held AS s WHERE s.still)) \
+     SELECT h.state, h.epoch, EXISTS (SELECT 1 FROM held AS s WHERE s.still) FROM head AS h"
 );
 
 fn not_found(queue: &QueueRef, id: ClaimId) -> Error {
@@ -100,9 +110,12 @@ pub(crate) async fn release(server: &Server, queue: &QueueRef, id: ClaimId) -> R
     const OPERATION: &str = "claim_delete";
     let number = server.number(OPERATION, queue).await?;
     let now = server.clock.now().as_millis();
-    let make = || sqlx::query(RELEASE).bind(number).bind(id.as_bytes().as_slice()).bind(now);
+    let make = || {
+        let release = sqlx::query(RELEASE).bind(number).bind(id.as_bytes().as_slice());
+        release.bind(now).bind(counter_code(queue.epoch))
+    };
     let rows = server.write(OPERATION, make).await?;
-    check_rows(&rows, queue).told(OPERATION)
+    check_still(&rows, queue).told(OPERATION)
 }
 
 async fn renew(server: &Server, queue: &QueueRef, id: ClaimId, ttl: Ttl, grace: Ttl) -> Result<()> {
@@ -115,14 +128,15 @@ async fn renew(server: &Server, queue: &QueueRef, id: ClaimId, ttl: Ttl, grace: 
             .bind(number)
             .bind(id.as_bytes().as_slice())
             .bind(now.as_millis())
+            .bind(counter_code(queue.epoch))
             .bind(ends_at.as_millis())
             .bind(ttl_code(ttl.plus(grace)))
             .bind(ends_at.after(grace).as_millis())
             .bind(ttl_code(ttl))
     };
     let rows = server.write(OPERATION, make).await?;
-    check_rows(&rows, queue).told(OPERATION)?;
-    let held: i64 = rows.first().map_or(Ok(0), |row| row.try_get(2)).told(OPERATION)?;
+    check_still(&rows, queue).told(OPERATION)?;
+    let held: i64 = rows.first().map_or(Ok(0), |row| row.try_get(3)).told(OPERATION)?;
     if held == 0 { Err(not_found(queue, id)) } else { Ok(()) }
 }
 

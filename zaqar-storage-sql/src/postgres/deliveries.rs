@@ -28,7 +28,7 @@ pub(crate) struct Lease {
 const SELECT_DUE: &str = concat!(
     // Every due retry keeps its entry, so queues with entries are all there are.
     queues_with_entries!(),
-    "SELECT h.incarnation, h.project, h.kind, h.name, s.queue, s.cursor, ",
+    "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, s.queue, s.cursor, ",
     subscription_columns!(),
     " FROM q JOIN heads AS h ON h.number = q.queue AND h.state < 2 \
        JOIN subscriptions AS s ON s.queue = q.queue \
@@ -53,10 +53,10 @@ impl Task for Lease {
         let mut deliveries = Vec::new();
         for row in step.rows(select).await? {
             let queue = queue_ref(&row, 0)?;
-            let (number, cursor): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
-            let which: i64 = row.try_get(6)?;
+            let (number, cursor): (i64, i64) = (row.try_get(5)?, row.try_get(6)?);
+            let which: i64 = row.try_get(7)?;
             let subscription =
-                subscription(&row, 6, &queue, step.now)?.ok_or_else(|| damaged("subscription"))?;
+                subscription(&row, 7, &queue, step.now)?.ok_or_else(|| damaged("subscription"))?;
             let mut messages = self.due_retries(step, &queue, number, which).await?;
             let room = self.options.messages_max.as_usize().saturating_sub(messages.len());
             messages.extend(new_messages(step, &queue, number, cursor, room).await?);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, ClaimController, DataDriver, DriverInfo, GcOptions, GcReport, Health,
-    MessageController, OutboxController, QueueHeadController, QueueRef, Result, StoreVolume,
-    SubscriptionController,
+    MessageController, MoveController, OutboxController, QueueHeadController, QueueRef, Result,
+    StoreVolume, SubscriptionController,
 };
 use zaqar_storage_lanes::Lanes;
 
-use crate::capabilities::capabilities;
+use crate::capabilities::capabilities_with_moves;
 use crate::work::bounded;
 
 use super::health::Watch;
@@ -133,12 +133,16 @@ impl DataDriver for PgData {
         self
     }
 
+    fn moves(&self) -> &dyn MoveController {
+        self
+    }
+
     fn info(&self) -> DriverInfo {
         self.store.info.clone()
     }
 
     fn capabilities(&self) -> Capabilities {
-        capabilities()
+        capabilities_with_moves()
     }
 
     async fn health(&self) -> Result<Health> {

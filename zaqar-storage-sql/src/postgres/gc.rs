@@ -24,7 +24,7 @@ const RETIRED: &str = "WITH old AS MATERIALIZED (SELECT id FROM messages \
 
 /// Rows of `$table` that meet a condition on `$1`, up to `$2`.
 macro_rules! remove {
-    ($table:literal, $condition:literal) => {
+    ($table:literal, $condition:expr) => {
         concat!(
             "WITH gone AS (DELETE FROM ",
             $table,
@@ -41,22 +41,42 @@ macro_rules! remove {
 const ENDED: &[&str] =
     &[RETIRED, remove!("claims", "ends <= $1"), remove!("post_keys", "expires <= $1")];
 
-/// What a closed incarnation leaves behind, apart from its messages.
+/// Rows of a closed queue in `$table`. A queue that left may be back since it was looked at: each
+/// statement sees for itself.
+macro_rules! remove_closed {
+    ($table:literal, $unless:literal) => {
+        remove!(
+            $table,
+            concat!(
+                "queue = $1 AND EXISTS \
+                   (SELECT 1 FROM heads AS h WHERE h.number = $1 AND h.state = 2",
+                $unless,
+                ")"
+            )
+        )
+    };
+}
+
+/// What a closed incarnation leaves behind, apart from its messages. A queue that left goes on with
+/// its count of releases when it comes back, or a floor of its past could be taken for one of then.
 const LEFT_BEHIND: &[&str] = &[
-    remove!("claims", "queue = $1"),
-    remove!("post_keys", "queue = $1"),
-    remove!("arrivals", "queue = $1"),
-    remove!("transfers", "queue = $1"),
-    remove!("subscriptions", "queue = $1"),
-    remove!("outbox", "queue = $1"),
-    remove!("retries", "queue = $1"),
-    remove!("exhausted", "queue = $1"),
-    remove!("releases", "queue = $1"),
+    remove_closed!("claims", ""),
+    remove_closed!("post_keys", ""),
+    remove_closed!("arrivals", ""),
+    remove_closed!("transfers", ""),
+    remove_closed!("subscriptions", ""),
+    remove_closed!("outbox", ""),
+    remove_closed!("retries", ""),
+    remove_closed!("exhausted", ""),
+    remove_closed!("releases", " AND NOT h.away"),
 ];
 
-/// Messages of a range of rows.
+/// Messages of queue `$4` in a range of rows, if it is closed, as `$5` says, or purged to position
+/// `$6`: a queue that left may be back since it was looked at.
 const RANGE: &str = "WITH old AS MATERIALIZED (SELECT id FROM messages \
-       WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT $3), \
+       WHERE id >= $1 AND id <= $2 AND EXISTS (SELECT 1 FROM heads AS h WHERE h.number = $4 \
+         AND CASE WHEN $5 THEN h.state = 2 ELSE h.purged >= $6 END) \
+       ORDER BY id LIMIT $3), \
      m AS (DELETE FROM messages AS m USING old AS o WHERE m.id = o.id), \
      b AS (DELETE FROM bodies AS b USING old AS o WHERE b.id = o.id) \
      SELECT count(*) FROM old";
@@ -109,7 +129,10 @@ impl Task for Reclaim {
         let range = sqlx::query(RANGE)
             .bind(row_id(number, 0))
             .bind(row_id(number, last))
-            .bind(self.rows_max);
+            .bind(self.rows_max)
+            .bind(number)
+            .bind(closed)
+            .bind(last);
         let removed = counted(step, range).await?;
         if removed > 0 {
             return Ok(removed);
@@ -123,11 +146,12 @@ impl Task for Reclaim {
                 }
             }
         }
-        // The row of a closed incarnation stays as its tombstone: it must never open again. A queue
-        // that was closed since this step looked at it is still to be reclaimed.
+        // The row of a closed incarnation stays as its tombstone: it must never open again, unless
+        // the queue left and comes back. A queue that was closed since this step looked at it is
+        // still to be reclaimed, one that is back is not.
         let done = sqlx::query(
             "UPDATE heads SET reclaimed = $2, state = CASE WHEN $3 THEN 3 ELSE state END \
-             WHERE number = $1",
+             WHERE number = $1 AND CASE WHEN $3 THEN state = 2 ELSE purged >= $2 END",
         );
         step.execute(done.bind(number).bind(last).bind(closed)).await?;
         Ok(1)

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use zaqar_core::{Error, HeadState, QueueHead, QueueHeadController, QueueRef, Result};
+use zaqar_core::{HeadState, QueueHead, QueueHeadController, QueueRef, Result};
 
 use crate::codes::{incarnation_code, kind_code};
 use crate::error::{Failure, damaged};
-use crate::layout::{CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, gone};
+use crate::layout::{
+    CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, epoch_code, gone, moved, moving,
+};
 
 use super::driver::PgData;
 use super::error::failed_without_effect;
@@ -24,18 +26,30 @@ pub(crate) struct Head {
     pub(crate) number: i64,
     /// `OPEN`, `MOVED`, or a closed state.
     pub(crate) state: i64,
-    /// Epoch of the move, if moved.
+    /// Epoch of the latest move from here or to here; 0: there was none.
     pub(crate) epoch: i64,
     /// The position that the next message gets.
     pub(crate) next: i64,
     /// Whether a post writes an outbox entry.
     pub(crate) subscribed: bool,
+    /// The positions that are on their way, from and to.
+    pub(crate) frozen: (i64, i64),
+    /// Positions up to this one were purged.
+    pub(crate) purged: i64,
+    /// Whether it was closed by a move.
+    pub(crate) away: bool,
 }
 
 impl Head {
-    /// Refuses a head that does not take operations; a moved one only if they are posts.
-    pub(crate) fn check_open(&self, queue: &QueueRef, posting: bool) -> Result<()> {
-        check_state(queue, self.state, self.epoch, posting)
+    /// Refuses a head that does not take operations, or not of this caller; a moved one takes
+    /// nothing new.
+    pub(crate) fn check_open(&self, queue: &QueueRef, news: bool) -> Result<()> {
+        check_state(queue, self.state, self.epoch, news)
+    }
+
+    /// Whether a part of the queue is on its way.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.0 < self.frozen.1
     }
 }
 
@@ -63,11 +77,45 @@ pub(crate) fn check_rows(rows: &[PgRow], queue: &QueueRef) -> Result<(), Failure
     Ok(check_state(queue, row.try_get(0)?, row.try_get(1)?, false)?)
 }
 
+/// As [`check_rows`]; the third column says whether something is on its way that was to be changed.
+pub(crate) fn check_still(rows: &[PgRow], queue: &QueueRef) -> Result<(), Failure> {
+    check_rows(rows, queue)?;
+    let still = rows.first().map_or(Ok(false), |row| row.try_get(2))?;
+    if still { Err(moving(queue).into()) } else { Ok(()) }
+}
+
+/// The head of queue `$1` as a statement sees that decides by itself: whether it `takes` operations
+/// of a caller that knows of the move `$epoch`, and the rows where what is on its way begins and
+/// ends.
+macro_rules! fence_head {
+    ($epoch:literal) => {
+        concat!(
+            "head AS MATERIALIZED (SELECT state, epoch, state < 2 AND epoch <= ",
+            $epoch,
+            " AS takes, (number << 35) | purged AS base, \
+               (number << 35) | frozen_from AS frozen_from, (number << 35) | frozen_to AS frozen_to \
+             FROM heads WHERE number = $1)"
+        )
+    };
+}
+pub(crate) use fence_head;
+
+/// Whether message `m` is on its way: by the head, or by its own row if it was frozen after this
+/// statement's snapshot (see [`super::moving_parts`]). A parked one stays here.
+macro_rules! is_still {
+    () => {
+        "(m.avail <> -2 AND (m.frozen IS NOT NULL \
+           OR (m.id >= (SELECT h.frozen_from FROM head AS h) \
+             AND m.id < (SELECT h.frozen_to FROM head AS h))))"
+    };
+}
+pub(crate) use is_still;
+
 macro_rules! select_head {
     ($lock:literal) => {
         concat!(
-            "SELECT number, state, epoch, next, subscribed FROM heads \
-             WHERE incarnation = $1 AND project = $2 AND kind = $3 AND name = $4",
+            "SELECT number, state, epoch, next, subscribed, frozen_from, frozen_to, purged, away \
+             FROM heads WHERE incarnation = $1 AND project = $2 AND kind = $3 AND name = $4",
             $lock
         )
     };
@@ -80,6 +128,9 @@ fn read(row: &PgRow) -> Result<Head, sqlx::Error> {
         epoch: row.try_get(2)?,
         next: row.try_get(3)?,
         subscribed: row.try_get(4)?,
+        frozen: (row.try_get(5)?, row.try_get(6)?),
+        purged: row.try_get(7)?,
+        away: row.try_get(8)?,
     })
 }
 
@@ -88,6 +139,13 @@ impl Step<'_> {
     pub(crate) async fn head(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
         let head = self.head_any(queue).await?;
         head.check_open(queue, false)?;
+        Ok(head)
+    }
+
+    /// As [`Self::head`], for something new.
+    pub(crate) async fn head_for_news(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
+        let head = self.head_any(queue).await?;
+        head.check_open(queue, true)?;
         Ok(head)
     }
 
@@ -100,6 +158,33 @@ impl Step<'_> {
     }
 }
 
+/// Makes a head, its positions starting at `start`; `None`: there is, or was, one of the incarnation.
+pub(crate) async fn make_head(
+    step: &mut Step<'_>,
+    queue: &QueueRef,
+    epoch: i64,
+    start: i64,
+) -> Result<Option<i64>, Failure> {
+    // An incarnation is taken once, whoever asks: the row stays behind as a tombstone. The look
+    // before the insert keeps a repeat from using up a number.
+    let insert = sqlx::query(
+        "INSERT INTO heads (incarnation, project, kind, name, epoch, next, frozen_from, frozen_to) \
+         SELECT $1, $2, $3, $4, $5, $6, $6, $6 \
+         WHERE NOT EXISTS (SELECT 1 FROM heads WHERE incarnation = $1) \
+         ON CONFLICT (incarnation) DO NOTHING RETURNING number",
+    );
+    let insert = bind_queue(insert, queue).bind(epoch).bind(start);
+    let Some(row) = step.row(insert).await? else { return Ok(None) };
+    step.refresh_now();
+    let number: i64 = row.try_get(0)?;
+    if number > NUMBER_MAX {
+        return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
+    }
+    let insert = sqlx::query("INSERT INTO releases (queue) VALUES ($1)").bind(number);
+    step.execute(insert).await?;
+    Ok(Some(number))
+}
+
 #[derive(Debug)]
 struct OpenHead(QueueRef);
 
@@ -110,24 +195,11 @@ impl Task for OpenHead {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let queue = &self.0;
-        // An incarnation is taken once, whoever asks: the row stays behind as a tombstone. The look
-        // before the insert keeps a repeat from using up a number.
-        let insert = sqlx::query(
-            "INSERT INTO heads (incarnation, project, kind, name) SELECT $1, $2, $3, $4 \
-             WHERE NOT EXISTS (SELECT 1 FROM heads WHERE incarnation = $1) \
-             ON CONFLICT (incarnation) DO NOTHING RETURNING number",
-        );
-        if let Some(row) = step.row(bind_queue(insert, queue)).await? {
-            let number: i64 = row.try_get(0)?;
-            if number > NUMBER_MAX {
-                return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
-            }
-            let insert = sqlx::query("INSERT INTO releases (queue) VALUES ($1)").bind(number);
-            step.execute(insert).await?;
+        if make_head(step, queue, 0, 1).await?.is_some() {
             return Ok(());
         }
-        let head = step.head_any(queue).await?;
-        if head.state == OPEN { Ok(()) } else { Err(gone(queue).into()) }
+        // A head that was left is reopened by a move alone.
+        step.head(queue).await.map(drop)
     }
 }
 
@@ -140,9 +212,10 @@ impl Task for CloseHead {
     const OPERATION: &'static str = "head_close";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = match step.head(&self.0).await {
-            Ok(head) => head,
-            Err(Failure::Refused(_)) => return Ok(()),
+        let head = match step.head_any(&self.0).await {
+            // Whoever closes it need not know where it is.
+            Ok(head) if head.state < CLOSED => head,
+            Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
         let close =
@@ -166,18 +239,27 @@ impl Task for MoveHead {
     const OPERATION: &'static str = "head_move";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<QueueHead, Failure> {
-        let mut head = step.head(&self.queue).await?;
-        let epoch = i64::try_from(self.epoch)
-            .map_err(|_| Error::Invalid { field: "epoch", reason: "is out of range".into() })?;
-        if head.state == MOVED && epoch < head.epoch {
-            head.check_open(&self.queue, true)?;
+        let mut head = step.head_any(&self.queue).await?;
+        let epoch = epoch_code(self.epoch)?;
+        if head.state >= CLOSED {
+            return Err(gone(&self.queue).into());
         }
-        let update = sqlx::query("UPDATE heads SET state = 1, epoch = $2 WHERE number = $1")
-            .bind(head.number)
-            .bind(epoch);
+        if epoch < head.epoch {
+            return Err(moved(&self.queue, head.epoch).into());
+        }
+        if head.state == OPEN {
+            head.frozen = (head.next, head.next);
+        }
+        (head.state, head.epoch) = (MOVED, epoch);
+        let update = sqlx::query(
+            "UPDATE heads SET state = 1, epoch = $2, frozen_from = $3, frozen_to = $4 \
+             WHERE number = $1",
+        )
+        .bind(head.number)
+        .bind(epoch)
+        .bind(head.frozen.0)
+        .bind(head.frozen.1);
         step.execute(update).await?;
-        head.state = MOVED;
-        head.epoch = epoch;
         Ok(public_head(&head))
     }
 }
@@ -188,7 +270,7 @@ fn public_head(head: &Head) -> QueueHead {
         _ => HeadState::Open,
     };
     let sequence_next = head.next.min(POSITION_MAX).unsigned_abs();
-    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: false }
+    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: head.is_frozen() }
 }
 
 #[async_trait]

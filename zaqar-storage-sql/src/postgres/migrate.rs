@@ -12,6 +12,7 @@ use super::error::open_failed;
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, include_str!("../../migrations/postgres/0002_catalogue.sql")),
+    (3, include_str!("../../migrations/postgres/0003_live_moves.sql")),
 ];
 
 /// Serialises migrations of all stores in a database; the number is ours alone.

@@ -21,6 +21,11 @@ mod health;
 mod messages;
 mod migrate;
 mod moves;
+mod moving;
+mod moving_arrivals;
+mod moving_open;
+mod moving_parts;
+mod moving_records;
 mod open;
 mod outbox;
 #[cfg(test)]

@@ -197,7 +197,8 @@ impl OutboxController for PgData {
     }
 }
 
-fn exhausted(row: &PgRow) -> Result<Option<ExhaustedDelivery>, sqlx::Error> {
+/// Reads a delivery that was given up; its columns are behind the head's state and epoch.
+pub(super) fn exhausted(row: &PgRow) -> Result<Option<ExhaustedDelivery>, sqlx::Error> {
     let Some(number) = row.try_get::<Option<i64>, _>(2)? else { return Ok(None) };
     let message: &str = row.try_get(3)?;
     Ok(Some(ExhaustedDelivery {

@@ -20,17 +20,17 @@ const SCHEMA: &str = "zaqar_test_plans";
 const STATEMENTS: &[(&str, &str, &[&str])] = &[
     (
         takes::CLAIM,
-        r"1, 5, 10, false, 0, -1, 99, 0, '\x01', 60, 6, 60, 6, 1",
+        r"1, 5, 10, false, 0, -1, 99, 0, 0, '\x01', 60, 6, 60, 6, 1",
         &["claimable", "messages_pkey", "maturing", "expiring"],
     ),
     (
         takes::CLAIM_OR_PARK,
-        r"1, 5, 10, false, 0, -1, 99, 0, '\x01', 60, 6, 60, 6, 1, 3, 't', 6, 99",
+        r"1, 5, 10, false, 0, -1, 99, 0, 0, '\x01', 60, 6, 60, 6, 1, 3, 't', 6, 99",
         &["claimable", "messages_pkey", "maturing", "expiring"],
     ),
     (
         takes::POP,
-        "1, 5, 10, false, 0, -1, 99, 0",
+        "1, 5, 10, false, 0, -1, 99, 0, 0",
         &["claimable", "messages_pkey", "maturing", "expiring"],
     ),
     (
@@ -38,7 +38,7 @@ const STATEMENTS: &[(&str, &str, &[&str])] = &[
         "1, 5, 0, 99, 10000, false, false, NULL, 10",
         &["claimable", "maturing"],
     ),
-    (removals::DELETE_ALL_HELD, r"1, '{1,2}', 5, '{\\x01}'", &["messages_pkey"]),
+    (removals::DELETE_ALL_HELD, r"1, '{1,2}', 5, 0, '{\\x01}'", &["messages_pkey"]),
     (claims::HELD, r"1, '\x01', 5", &["messages_pkey"]),
     (sweep::SETTLE, "1, 5, 1000", &["maturing", "expiring", "messages_pkey"]),
     (stats::COUNT, "1, 5, 99", &["expiring", "maturing", "messages_pkey"]),

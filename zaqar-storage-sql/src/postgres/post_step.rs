@@ -50,8 +50,8 @@ impl Task for PostStep {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<PostsDone, Failure> {
         let head = step.head_any(&self.queue).await?;
-        if head.check_open(&self.queue, true).is_err() {
-            let refuse = |_: &Post| match head.check_open(&self.queue, true) {
+        if head.check_open(&self.queue, false).is_err() {
+            let refuse = |_: &Post| match head.check_open(&self.queue, false) {
                 Err(error) => Err(error),
                 Ok(()) => Err(crate::layout::gone(&self.queue)),
             };
@@ -123,6 +123,8 @@ impl PostStep {
             before.repeated = true;
             return Ok(Placed::Before(before));
         }
+        // What a key stands for is told where it is known, also after the queue has moved (G3).
+        head.check_open(&self.queue, true)?;
         let (first, count) = (*next, length_code(post.messages.len()));
         if first.saturating_add(count) > POSITION_MAX {
             return Err(positions_used_up());

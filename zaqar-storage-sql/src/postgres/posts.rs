@@ -12,6 +12,7 @@ use sqlx::Row;
 use zaqar_core::{Effect, NewMessage, PostMessages, Posted, QueueRef, Result, Timestamp, Ttl};
 use zaqar_storage_lanes::LaneStep;
 
+use crate::codes::counter_code;
 use crate::layout::{CLAIMABLE, POSITION_MAX, gone, length_code, posted, ttl_code};
 
 use super::error::Broken;
@@ -97,7 +98,7 @@ pub(crate) use insert_rows;
 
 const POST: &str = concat!(
     "WITH head AS (UPDATE heads SET next = next + $2 \
-       WHERE number = $1 AND state = 0 AND NOT subscribed AND next + $2 <= $3 \
+       WHERE number = $1 AND state = 0 AND epoch <= $11 AND NOT subscribed AND next + $2 <= $3 \
        RETURNING (number << 35) | (next - $2) AS first), ",
     insert_rows!("head"),
     "SELECT first FROM head"
@@ -162,7 +163,7 @@ impl PostLane {
         };
         let keyed = posts.iter().any(|post| post.options.key.is_some());
         if !keyed && !self.server.memory.is_subscribed(number) {
-            let first = self.at_once(number, &posts).await.map_err(Broken::committing)?;
+            let first = self.at_once(queue, number, &posts).await.map_err(Broken::committing)?;
             if let Some(first) = first {
                 return Ok(share_out(queue, &posts, first));
             }
@@ -182,12 +183,17 @@ impl PostLane {
     }
 
     /// Posts in one statement; `None`: the head is not as this assumes, and nothing was stored.
-    async fn at_once(&self, number: i64, posts: &[Post]) -> Result<Option<i64>, sqlx::Error> {
+    async fn at_once(
+        &self,
+        queue: &QueueRef,
+        number: i64,
+        posts: &[Post],
+    ) -> Result<Option<i64>, sqlx::Error> {
         let now = self.server.clock.now();
         let rows = length_code(posts.iter().map(|post| post.messages.len()).sum());
         let make = || {
             let statement = sqlx::query(POST).bind(number).bind(rows).bind(POSITION_MAX);
-            Columns::of(posts.iter(), now).bind(statement, now)
+            Columns::of(posts.iter(), now).bind(statement, now).bind(counter_code(queue.epoch))
         };
         let answer = self.server.write_raw(make).await?;
         let Some(row) = answer.first() else { return Ok(None) };

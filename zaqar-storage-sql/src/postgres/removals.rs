@@ -8,10 +8,11 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use zaqar_core::{ClaimId, Error, MessageId, QueueRef, Result};
 
-use crate::layout::row_of;
+use crate::codes::counter_code;
+use crate::layout::{moving, row_of};
 
 use super::error::failed;
-use super::heads::check_rows;
+use super::heads::{check_rows, fence_head, is_still};
 use super::rows::claim_id;
 use super::server::Server;
 use super::step::Statement;
@@ -30,37 +31,38 @@ pub(crate) enum Rule {
     AllHeldBy(Vec<ClaimId>),
 }
 
-/// Deletes rows `$2` of queue `$1` at moment `$3`, unless one of them meets `$forbidden`: those are
-/// returned instead. Locked in the order of rows, so that deletes wait for each other and never in
+/// Deletes rows `$2` of queue `$1` at moment `$3`, for a caller that knows of the move `$4`, unless
+/// one of them is on its way or meets `$forbidden`: those are returned instead. Locked in the order of rows, so that deletes wait for each other and never in
 /// a circle. Expired rows are not there; a parked one (`avail = -2`) belongs to the dead-letter
 /// queue already and is skipped where it is not forbidden.
 macro_rules! delete {
     ($forbidden:literal) => {
         concat!(
-            "WITH head AS MATERIALIZED (SELECT state, epoch, (number << 35) | purged AS base \
-               FROM heads WHERE number = $1), \
-             found AS MATERIALIZED (SELECT m.id, m.avail, m.claim, \
-                 m.avail > $3 AND m.claim IS NOT NULL AS held FROM messages AS m \
+            "WITH ",
+            fence_head!("$4"),
+            ", found AS MATERIALIZED (SELECT m.id, m.avail, m.claim, ",
+            is_still!(),
+            " AS still, m.avail > $3 AND m.claim IS NOT NULL AS held FROM messages AS m \
                WHERE m.id = ANY ($2) AND m.id > (SELECT h.base FROM head AS h) \
-                 AND (m.expires > $3 OR m.avail = -2) AND (SELECT h.state < 2 FROM head AS h) \
+                 AND (m.expires > $3 OR m.avail = -2) AND (SELECT h.takes FROM head AS h) \
                ORDER BY m.id FOR UPDATE OF m), \
-             wrong AS MATERIALIZED (SELECT f.* FROM found AS f WHERE ",
+             wrong AS MATERIALIZED (SELECT f.* FROM found AS f WHERE f.still OR ",
             $forbidden,
             "), doomed AS MATERIALIZED (SELECT f.id FROM found AS f \
                WHERE f.avail <> -2 AND NOT EXISTS (SELECT 1 FROM wrong)), \
              gone AS (DELETE FROM messages AS m USING doomed AS d WHERE m.id = d.id), \
              bare AS (DELETE FROM bodies AS b USING doomed AS d WHERE b.id = d.id) \
-             SELECT h.state, h.epoch, w.id, w.held, w.claim \
+             SELECT h.state, h.epoch, w.id, w.held, w.claim, w.still \
              FROM head AS h LEFT JOIN wrong AS w ON true"
         )
     };
 }
 
 const DELETE_FREE: &str = delete!("f.held OR f.avail = -2");
-const DELETE_HELD: &str = delete!("NOT (f.held AND f.claim = ANY ($4))");
+const DELETE_HELD: &str = delete!("NOT (f.held AND f.claim = ANY ($5))");
 const DELETE_ANY: &str = delete!("false");
 pub(crate) const DELETE_ALL_HELD: &str =
-    delete!("f.avail <> -2 AND NOT (f.held AND f.claim = ANY ($4))");
+    delete!("f.avail <> -2 AND NOT (f.held AND f.claim = ANY ($5))");
 
 impl Rule {
     pub(crate) fn operation(&self) -> &'static str {
@@ -70,14 +72,14 @@ impl Rule {
         }
     }
 
-    fn statement(&self, number: i64, rows: &[i64], now: i64) -> Statement {
+    fn statement(&self, number: i64, rows: &[i64], now: i64, epoch: i64) -> Statement {
         let text = match self {
             Self::Free => DELETE_FREE,
             Self::HeldBy(_) => DELETE_HELD,
             Self::Any => DELETE_ANY,
             Self::AllHeldBy(_) => DELETE_ALL_HELD,
         };
-        let statement = sqlx::query(text).bind(number).bind(rows).bind(now);
+        let statement = sqlx::query(text).bind(number).bind(rows).bind(now).bind(epoch);
         let bytes = |claim: &ClaimId| claim.as_bytes().to_vec();
         match self {
             Self::Free | Self::Any => statement,
@@ -112,26 +114,38 @@ pub(crate) async fn remove(
     let places = rows_of_messages(server, operation, queue, number, ids).await?;
     let rows: Vec<i64> = places.iter().map(|(row, _)| *row).collect();
     let now = server.clock.now().as_millis();
-    let answer = server.write(operation, || rule.statement(number, &rows, now)).await?;
+    let epoch = counter_code(queue.epoch);
+    let answer = server.write(operation, || rule.statement(number, &rows, now, epoch)).await?;
     check_rows(&answer, queue).told(operation)?;
     let wrong = read_wrong(&answer).map_err(|error| failed(operation, error))?;
     // The first in the order in which the caller named them.
-    match places.iter().find_map(|(row, id)| wrong.get(row).map(|holder| (*id, *holder))) {
-        Some((id, holder)) => Err(rule.refusal(id, holder)),
+    match places.iter().find_map(|(row, id)| wrong.get(row).map(|why| (*id, *why))) {
+        Some((_, Wrong::Still)) => Err(moving(queue)),
+        Some((id, Wrong::Held(holder))) => Err(rule.refusal(id, holder)),
         None => Ok(()),
     }
 }
 
-/// The rows that broke the rule, and who holds each.
-fn read_wrong(rows: &[PgRow]) -> Result<HashMap<i64, Option<ClaimId>>, sqlx::Error> {
+/// What is wrong with a message that was to go.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    /// It is on its way to another store, or from one.
+    Still,
+    /// It broke the rule, and is held by that claim.
+    Held(Option<ClaimId>),
+}
+
+/// The rows that may not go, and why.
+fn read_wrong(rows: &[PgRow]) -> Result<HashMap<i64, Wrong>, sqlx::Error> {
     let mut wrong = HashMap::new();
     for row in rows {
         let Some(id) = row.try_get::<Option<i64>, _>(2)? else { continue };
-        let holder = match row.try_get::<Option<&[u8]>, _>(4)? {
-            Some(bytes) if row.try_get(3)? => Some(claim_id(bytes)?),
-            _ => None,
+        let why = match row.try_get::<Option<&[u8]>, _>(4)? {
+            _ if row.try_get(5)? => Wrong::Still,
+            Some(bytes) if row.try_get(3)? => Wrong::Held(Some(claim_id(bytes)?)),
+            _ => Wrong::Held(None),
         };
-        wrong.insert(id, holder);
+        wrong.insert(id, why);
     }
     Ok(wrong)
 }

@@ -72,7 +72,8 @@ pub(crate) fn claim_id(bytes: &[u8]) -> Result<ClaimId, sqlx::Error> {
     ClaimId::from_slice(bytes).map_err(|_| damaged("claim id"))
 }
 
-/// The queue that a row describes in four columns: incarnation, project, kind, name.
+/// The queue that a row describes in five columns: incarnation, project, kind, name, epoch. Whoever
+/// is given it knows of its move.
 pub(crate) fn queue_ref(row: &PgRow, offset: usize) -> Result<QueueRef, sqlx::Error> {
     let bad = |_| damaged("queue head");
     let number: i64 = row.try_get(offset)?;
@@ -80,5 +81,6 @@ pub(crate) fn queue_ref(row: &PgRow, offset: usize) -> Result<QueueRef, sqlx::Er
     let project = ProjectId::new(row.try_get::<&str, _>(offset + 1)?).map_err(bad)?;
     let kind = kind_of(row.try_get(offset + 2)?);
     let name = QueueName::new(row.try_get::<&str, _>(offset + 3)?).map_err(bad)?;
-    Ok(QueueKey { project, kind, name }.incarnate(incarnation))
+    let epoch = row.try_get::<i64, _>(offset + 4)?.unsigned_abs();
+    Ok(QueueKey { project, kind, name }.incarnate(incarnation).at_epoch(epoch))
 }

@@ -71,7 +71,7 @@ async fn remove(step: &mut Step<'_>, number: i64, subscription: i64) -> Result<(
 }
 
 /// Brings the head's flag in line with the subscriptions, and drops what nobody needs any more.
-async fn settle_head(step: &mut Step<'_>, number: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn settle_head(step: &mut Step<'_>, number: i64) -> Result<(), sqlx::Error> {
     let update = sqlx::query(
         "UPDATE heads SET subscribed = EXISTS (SELECT 1 FROM subscriptions WHERE queue = $1 \
            AND expires > $2 AND (confirmed OR NOT needs_confirmation)) \
@@ -95,7 +95,7 @@ impl Task for Create {
     const OPERATION: &'static str = "subscription_create";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Self::Output, Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         let known = find_by_subscriber(step, &self.queue, &head, &self.new.subscriber).await?;
         if let Some((number, known)) = known {
             if known.expires_at > step.now {
@@ -174,7 +174,7 @@ impl Task for Update {
     const OPERATION: &'static str = "subscription_update";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         let (number, before) = find(step, &self.queue, &head, self.id).await?;
         if let Some(subscriber) = self.changes.subscriber.clone()
             && subscriber != before.subscriber
@@ -262,7 +262,7 @@ impl Task for Confirm {
     const OPERATION: &'static str = "subscription_confirm";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         let (number, before) = find(step, &self.queue, &head, self.id).await?;
         let change =
             sqlx::query("UPDATE subscriptions SET confirmed = $1 WHERE queue = $2 AND number = $3")
@@ -292,7 +292,7 @@ impl Task for Remove {
     const OPERATION: &'static str = "subscription_delete";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         match self.id {
             Some(id) => match number_of(&self.queue, id) {
                 Some(number) => remove(step, head.number, number).await?,

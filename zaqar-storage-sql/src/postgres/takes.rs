@@ -15,6 +15,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use zaqar_core::{ClaimId, Claimed, CreateClaim, Message, PageLimit, QueueRef, Result, Timestamp};
 
+use crate::codes::counter_code;
 use crate::layout::{STEP_ROWS_MAX, row_id_end, ttl_code};
 
 use super::error::{failed, is_duplicate};
@@ -44,22 +45,26 @@ macro_rules! due {
 }
 
 /// Locks the first `$3` claimable messages of queue `$1` at moment `$2`, starting after row `$5` if
-/// the count of releases still is `$6`, and before row `$7`; nothing if anything is due, unless
-/// `$4`, or if `$condition` is not met.
+/// the count of releases still is `$6`, and before row `$7`, or before what is on its way; nothing if
+/// anything is due, unless `$4`, if the caller's move `$9` is not the head's latest, or if
+/// `$condition` is not met.
 macro_rules! taken {
     ($more:expr, $condition:expr) => {
         concat!(
             "WITH head AS MATERIALIZED (SELECT h.state, h.epoch, r.count AS releases, \
-               (h.number << 35) | h.purged AS base, ",
+               (h.number << 35) | h.purged AS base, h.state < 2 AND h.epoch <= $9 AS takes, \
+               CASE WHEN h.frozen_from < h.frozen_to THEN (h.number << 35) | h.frozen_from \
+                 ELSE $7 END AS stop, ",
             due!(),
             " AS due",
             $more,
             " FROM heads AS h JOIN releases AS r ON r.queue = h.number WHERE h.number = $1), \
              taken AS MATERIALIZED (SELECT m.id, m.claims, m.expires FROM messages AS m \
-               WHERE m.avail = 0 AND (m.id + 0) < $7 AND m.expires > $2 \
+               WHERE m.avail = 0 AND m.expires > $2 AND m.frozen IS NULL \
+                 AND (m.id + 0) < (SELECT h.stop FROM head AS h) \
                  AND (m.id + 0) > (SELECT greatest(h.base, \
                      CASE WHEN h.releases = $6 THEN $5 ELSE 0 END) FROM head AS h) \
-                 AND (SELECT h.state < 2 AND ($4 OR NOT h.due)",
+                 AND (SELECT h.takes AND ($4 OR NOT h.due)",
             $condition,
             " FROM head AS h) \
                ORDER BY (m.id + 0) LIMIT $3 FOR UPDATE OF m SKIP LOCKED), "
@@ -71,20 +76,20 @@ macro_rules! claim {
     ($unless:literal, $parked:literal, $kept:literal, $count:literal, $add:literal) => {
         concat!(
             taken!(
-                ", EXISTS (SELECT 1 FROM claims AS c WHERE c.queue = $1 AND c.id = $9) AS known, \
-                 pg_try_advisory_xact_lock($14) AS alone",
+                ", EXISTS (SELECT 1 FROM claims AS c WHERE c.queue = $1 AND c.id = $10) AS known, \
+                 pg_try_advisory_xact_lock($15) AS alone",
                 concat!(" AND h.alone", $unless)
             ),
             $parked,
-            "held AS (UPDATE messages AS m SET avail = $10, claim = $9, claims = m.claims + 1, \
-                 ttl = CASE WHEN m.expires < $10 THEN $11 ELSE m.ttl END, \
-                 expires = CASE WHEN m.expires < $10 THEN $12 ELSE m.expires END \
+            "held AS (UPDATE messages AS m SET avail = $11, claim = $10, claims = m.claims + 1, \
+                 ttl = CASE WHEN m.expires < $11 THEN $12 ELSE m.ttl END, \
+                 expires = CASE WHEN m.expires < $11 THEN $13 ELSE m.expires END \
                FROM ",
             $kept,
             " AS k WHERE m.id = k.id \
                RETURNING m.id, m.ttl, m.posted, m.claims, m.claim, m.avail, m.origin), \
              made AS (INSERT INTO claims AS c (queue, id, ttl, started, ends, messages) \
-               SELECT $1, $9, $13, $2, $10, array_agg(k.id) FROM ",
+               SELECT $1, $10, $14, $2, $11, array_agg(k.id) FROM ",
             $kept,
             " AS k HAVING count(*) > 0",
             $add,
@@ -99,22 +104,22 @@ macro_rules! claim {
 }
 
 /// A claim that is there already takes nothing, and neither does one that is being made at this very
-/// moment: its name is locked (`$14`). Should two get past both all the same, they collide at the
+/// moment: its name is locked (`$15`). Should two get past both all the same, they collide at the
 /// claim's key, and the later one is undone.
 pub(crate) const CLAIM: &str = claim!(" AND NOT h.known", "", "taken", "0::bigint", "");
 
-/// `$15`: how often a message may be claimed; `$16`, `$17`: where it goes, for how long; `$18`: the
+/// `$16`: how often a message may be claimed; `$17`, `$18`: where it goes, for how long; `$19`: the
 /// end of time, for a parked message's life restarts when it arrives.
 macro_rules! claim_or_park {
     ($unless:literal, $add:literal) => {
         claim!(
             $unless,
-            "kept AS (SELECT id FROM taken WHERE claims < $15), \
-             over AS (SELECT id FROM taken WHERE claims >= $15), \
-             parked AS (UPDATE messages AS m SET avail = -2, claim = NULL, expires = $18 \
+            "kept AS (SELECT id FROM taken WHERE claims < $16), \
+             over AS (SELECT id FROM taken WHERE claims >= $16), \
+             parked AS (UPDATE messages AS m SET avail = -2, claim = NULL, expires = $19 \
                FROM over AS o WHERE m.id = o.id), \
              moving AS (INSERT INTO transfers (id, queue, target, ttl) \
-               SELECT o.id, $1, $16, $17 FROM over AS o), ",
+               SELECT o.id, $1, $17, $18 FROM over AS o), ",
             "kept",
             "(SELECT count(*) FROM over)",
             $add
@@ -261,6 +266,7 @@ impl<'t> Taking<'t> {
             .bind(self.floor.releases)
             .bind(row_id_end(self.number))
             .bind(self.clear)
+            .bind(counter_code(self.queue.epoch))
     }
 
     /// Runs the statement, with as many steps over what is due as it takes to find something.

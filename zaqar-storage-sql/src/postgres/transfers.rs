@@ -25,7 +25,7 @@ pub(crate) struct LeaseTransfers {
     pub(crate) limit: PageLimit,
 }
 
-const SELECT_FREE: &str = "SELECT h.incarnation, h.project, h.kind, h.name, t.id, t.target, t.ttl, \
+const SELECT_FREE: &str = "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, t.id, t.target, t.ttl, \
        m.posted, m.claims, m.origin, b.body, b.checksum \
      FROM transfers AS t JOIN heads AS h ON h.number = t.queue AND h.state < 2 \
        JOIN messages AS m ON m.id = t.id JOIN bodies AS b ON b.id = t.id \
@@ -50,7 +50,7 @@ impl Task for LeaseTransfers {
         let mut transfers = Vec::with_capacity(rows.len());
         let mut leased: Vec<i64> = Vec::with_capacity(rows.len());
         for row in &rows {
-            leased.push(row.try_get(4)?);
+            leased.push(row.try_get(5)?);
             transfers.push(self.read(row)?);
         }
         let hold =
@@ -66,19 +66,19 @@ impl Task for LeaseTransfers {
 impl LeaseTransfers {
     fn read(&self, row: &PgRow) -> Result<Transfer, sqlx::Error> {
         let source = queue_ref(row, 0)?;
-        let id = match row.try_get::<Option<&str>, _>(9)? {
+        let id = match row.try_get::<Option<&str>, _>(10)? {
             Some(origin) => origin.parse().map_err(|_| damaged("message origin"))?,
-            None => message_id(source.incarnation, row.try_get(4)?)
+            None => message_id(source.incarnation, row.try_get(5)?)
                 .map_err(|_| damaged("message id"))?,
         };
-        let target: &str = row.try_get(5)?;
+        let target: &str = row.try_get(6)?;
         let message = MovedMessage {
             id,
-            body: Body::from_checked(row.try_get::<&str, _>(10)?),
-            ttl: ttl_of(row.try_get(6)?),
-            claim_count: count_of(row.try_get(8)?),
-            posted_at: Timestamp::from_millis(row.try_get(7)?),
-            checksum: row.try_get(11)?,
+            body: Body::from_checked(row.try_get::<&str, _>(11)?),
+            ttl: ttl_of(row.try_get(7)?),
+            claim_count: count_of(row.try_get(9)?),
+            posted_at: Timestamp::from_millis(row.try_get(8)?),
+            checksum: row.try_get(12)?,
         };
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         Ok(Transfer { source, target, message, lease: self.lease })

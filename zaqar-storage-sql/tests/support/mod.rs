@@ -1,6 +1,8 @@
 //! What the tests of PostgreSQL and MariaDB share: opening and posting, and the tests that are the same
 //! on either server.
 
+pub(crate) mod moving;
+
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
