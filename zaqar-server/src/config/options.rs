@@ -348,6 +348,7 @@ option_table! {
             "X-Trace-Info",
             "X-Trace-HMAC",
             "Client-id",
+            "Idempotency-Key",
         ];
     }
 

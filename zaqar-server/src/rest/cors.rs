@@ -39,7 +39,8 @@ impl Default for CorsConfig {
             allow_methods: list("GET,PUT,POST,DELETE,PATCH,HEAD"),
             allow_headers: list(
                 "X-Auth-Token,X-Identity-Status,X-Roles,X-Service-Catalog,X-User-Id,X-Tenant-Id,\
-                 X-OpenStack-Request-ID,X-Trace-Info,X-Trace-HMAC,Client-id",
+                 X-OpenStack-Request-ID,X-Trace-Info,X-Trace-HMAC,Client-id,\
+                 Idempotency-Key",
             ),
         }
     }

@@ -81,7 +81,7 @@ async fn a_preflight_is_granted_as_a_whole_or_not_at_all() {
             ("access-control-request-headers", headers),
         ]
     };
-    let granted = ask("PUT", "client-ID, Content-Type,X-Auth-Token");
+    let granted = ask("PUT", "client-ID, Content-Type,X-Auth-Token,idempotency-key");
     let reply = service.call_with("OPTIONS /v2/queues/q", &granted, "").await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("access-control-allow-origin"), PAGE);
@@ -89,7 +89,7 @@ async fn a_preflight_is_granted_as_a_whole_or_not_at_all() {
     assert_eq!(reply.header("access-control-allow-methods"), "PUT");
     assert_eq!(
         reply.header("access-control-allow-headers"),
-        "client-ID, Content-Type,X-Auth-Token"
+        "client-ID, Content-Type,X-Auth-Token,idempotency-key"
     );
     assert_eq!(reply.header("vary"), "Origin");
     for refused in [ask("BREW", "Client-ID"), ask("PUT", "Client-ID,X-Project-Id")] {
