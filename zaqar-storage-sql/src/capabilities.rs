@@ -19,6 +19,7 @@ pub(crate) fn capabilities() -> Capabilities {
 }
 
 /// The same of a store that queues can be moved into and out of while they are in use.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(crate) fn capabilities_with_moves() -> Capabilities {
     let all = capabilities();
     all.iter().chain([Capability::LiveMove]).collect()

@@ -14,6 +14,7 @@ mod identity;
 mod layout;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod memory;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;

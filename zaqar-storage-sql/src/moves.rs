@@ -1,7 +1,7 @@
 //! What all databases ask alike when a queue is moved: whether a part is one, how the walk over the
 //! records is named, where the messages of a key stand.
 
-use zaqar_core::{Error, MessageId, MovePart, MoveRecord, MovingMessage, QueueRef, Result};
+use zaqar_core::{Error, MessageId, MovePart, MoveRecord, QueueRef, Result};
 
 /// The refusal of a step that does not fit the head as it is.
 pub(crate) fn misplaced(reason: impl Into<String>) -> Error {
@@ -57,31 +57,6 @@ pub(crate) fn arrival(
         next = message.position.saturating_add(1);
     }
     Ok(Arrival::Next)
-}
-
-/// Messages that one statement carries at most, and bytes of their bodies, unless a single one has
-/// more.
-const PORTION_MAX: usize = 500;
-const PORTION_BYTES_MAX: usize = 4 << 20;
-
-/// Cuts the messages of a part into portions, each for one statement.
-pub(crate) fn in_portions<'s, 'm>(
-    messages: &'s [&'m MovingMessage],
-) -> Vec<&'s [&'m MovingMessage]> {
-    let mut portions = Vec::new();
-    let mut left = messages;
-    while !left.is_empty() {
-        let mut bytes = 0_usize;
-        let fits = |message: &&&MovingMessage| {
-            bytes = bytes.saturating_add(message.body.as_str().len());
-            bytes <= PORTION_BYTES_MAX
-        };
-        let count = left.iter().take(PORTION_MAX).take_while(fits).count().max(1);
-        let (portion, rest) = left.split_at_checked(count).unwrap_or((left, &[]));
-        portions.push(portion);
-        left = rest;
-    }
-    portions
 }
 
 /// The first position and the number of what is stored under a key: its messages stand in a row.

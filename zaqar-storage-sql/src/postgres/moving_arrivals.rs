@@ -6,7 +6,7 @@ use zaqar_core::{MovePart, MovingHold, MovingMessage, QueueRef, Timestamp};
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLAIMABLE, POSITION_MAX, message_id, row_id, ttl_code};
-use crate::moves::{Arrival, arrival, in_portions};
+use crate::moves::{Arrival, arrival};
 
 use super::step::Step;
 use super::task::Task;
@@ -90,6 +90,29 @@ fn all<T>(messages: &[&MovingMessage], of: impl Fn(&MovingMessage) -> T) -> Vec<
 
 fn row(number: i64, message: &MovingMessage) -> i64 {
     row_id(number, counter_code(message.position))
+}
+
+/// Messages that one statement carries at most, and bytes of their bodies, unless a single one has
+/// more.
+const PORTION_MAX: usize = 500;
+const PORTION_BYTES_MAX: usize = 4 << 20;
+
+/// Cuts the messages of a part into portions, each for one statement.
+fn in_portions<'s, 'm>(messages: &'s [&'m MovingMessage]) -> Vec<&'s [&'m MovingMessage]> {
+    let mut portions = Vec::new();
+    let mut left = messages;
+    while !left.is_empty() {
+        let mut bytes = 0_usize;
+        let fits = |message: &&&MovingMessage| {
+            bytes = bytes.saturating_add(message.body.as_str().len());
+            bytes <= PORTION_BYTES_MAX
+        };
+        let count = left.iter().take(PORTION_MAX).take_while(fits).count().max(1);
+        let (portion, rest) = left.split_at_checked(count).unwrap_or((left, &[]));
+        portions.push(portion);
+        left = rest;
+    }
+    portions
 }
 
 impl InsertPart {
