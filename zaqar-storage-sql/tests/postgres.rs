@@ -7,11 +7,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tokio::task::JoinSet;
-use zaqar_core::{Effect, OpenError, Retry};
+use zaqar_core::{Effect, Error, MessageId, OpenError, PageLimit, Retry};
 use zaqar_testbed::{Backend, Options, Service};
 
 use support::{TestStore, open, options, post, queue};
@@ -215,6 +216,56 @@ async fn one_operation_at_most_suffers_when_the_server_ends_all_sessions() -> an
 async fn a_part_that_was_frozen_amid_changes_stays_as_it_was_read() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_frozen").await? else { return Ok(()) };
     support::moving::a_frozen_part_stays_as_it_was_read(place).await
+}
+
+/// Whoever waits for the row that `holder` has locked, and whoever waits behind that one.
+const FIRST_WAITS: &str = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity AS a \
+     WHERE $1 = ANY (pg_blocking_pids(a.pid)))";
+const SECOND_WAITS: &str = "SELECT EXISTS (SELECT 1 FROM pg_locks AS l WHERE NOT l.granted \
+     AND l.locktype = 'tuple' AND l.relation = 'messages'::regclass) AND $1 > 0";
+
+async fn until(place: &Place, asked: &'static str, holder: i32) -> anyhow::Result<()> {
+    let mut raw = place.raw().await?;
+    let wait = async {
+        while !sqlx::query_scalar::<_, bool>(asked).bind(holder).fetch_one(&mut raw).await? {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await?
+}
+
+/// Its snapshot shows a head of which nothing is frozen; the row that it locks tells it.
+#[tokio::test]
+async fn a_delete_older_than_the_freeze_that_comes_to_its_message_later_is_refused()
+-> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_older").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    assert_eq!(post(&drivers, &queue, 3).await?, 3);
+    drivers.data.heads().head_move(&queue, 1).await?;
+    let queue = queue.at_epoch(1);
+    let mut raw = place.raw().await?;
+    run(&mut raw, "BEGIN; SELECT 1 FROM messages WHERE id & 34359738367 = 3 FOR UPDATE").await?;
+    let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut raw).await?;
+
+    let (data, of) = (Arc::clone(&drivers.data), queue.clone());
+    let freeze =
+        tokio::spawn(async move { data.moves().move_freeze(&of, PageLimit::new(2)?).await });
+    until(&place, FIRST_WAITS, holder).await?;
+    let (data, of) = (Arc::clone(&drivers.data), queue.clone());
+    let last = MessageId::new(queue.incarnation, 3)?;
+    let delete = tokio::spawn(async move { data.messages().message_delete(&of, last, None).await });
+    until(&place, SECOND_WAITS, holder).await?;
+    run(&mut raw, "COMMIT").await?;
+
+    let part = freeze.await??;
+    assert_eq!(part.messages.len(), 2);
+    let refused = delete.await?;
+    assert!(matches!(refused, Err(Error::QueueMoving { .. })), "{refused:?}");
+    assert_eq!(drivers.data.moves().move_part(&queue).await?, part);
+    drivers.data.close().await;
+    place.done().await
 }
 
 #[tokio::test]
