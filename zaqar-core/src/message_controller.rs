@@ -326,7 +326,7 @@ pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
             let options = ListMessages::new().marker(*after).limit(one);
             available.push(match self.message_list(queue, options).await {
                 Ok(page) => !page.items.is_empty(),
-                Err(Error::QueueGone { .. }) => true,
+                Err(Error::QueueGone { .. } | Error::QueueMoved { .. }) => true,
                 Err(error) => return Err(error),
             });
         }

@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub queue_cache_ttl: Duration,
     /// Whether posts are taken although the store is set up to lose messages.
     pub unreliable: bool,
+    /// How queues are moved between pools.
+    pub moves: Moves,
     /// How long an operation may take before its caller is told that its outcome is unknown.
     pub operation_timeout: Duration,
 }
@@ -41,6 +43,7 @@ impl Default for EngineConfig {
             subscribers: SubscriberRules::default(),
             queue_cache_ttl: Duration::from_secs(5),
             unreliable: false,
+            moves: Moves::default(),
             operation_timeout: Duration::from_secs(30),
         }
     }
@@ -70,6 +73,28 @@ impl Default for Defaults {
             claim_ttl: 300,
             claim_grace: 60,
             subscription_ttl: 3_600,
+        }
+    }
+}
+
+/// How queues are moved between pools.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Moves {
+    /// Messages that one head moves in a second at most; `None`: as fast as the stores are.
+    pub messages_per_second_max: Option<u32>,
+    /// Messages that are on their way at once, and stand still for so long.
+    pub messages_per_part: u32,
+    /// How long a move must have stood still before a head carries it on that another began.
+    pub takeover_after: Duration,
+}
+
+impl Default for Moves {
+    fn default() -> Self {
+        Self {
+            messages_per_second_max: None,
+            messages_per_part: 200,
+            takeover_after: Duration::from_secs(5),
         }
     }
 }

@@ -110,7 +110,7 @@ impl EngineBuilder {
         let Stores { control, data } = self.stores;
         let pools = self.pools.map(|options| {
             let (control, home) = (Arc::clone(&control), Arc::clone(&data));
-            Pools::new(control, home, options, self.config.queue_cache_ttl)
+            Pools::new(control, home, options, &self.config)
         });
         let data = match &pools {
             Some(pools) => Arc::new(pools.clone()) as Arc<dyn DataDriver>,

@@ -46,7 +46,9 @@ pub use health::{EngineHealth, StoreHealth};
 pub use maintenance::Maintenance;
 pub use messages::{PostMessage, PostRequest, PostSizeMax};
 pub use patch::PatchOperation;
-pub use pools::{ChangePool, FlavorView, NewPool, PoolOptions};
+pub use pools::{
+    ChangePool, DrainReport, FlavorView, MovesReport, NewPool, PoolOptions, QueuePlace,
+};
 pub use queues::{PurgeTargets, QueueView};
 pub use quotas::{Quota, Quotas};
 pub use registry::StoreOptions;

@@ -16,6 +16,7 @@ use crate::error::{EngineError, EngineResult};
 /// Messages whose claim or delay has ended are claimable within two seconds (G7).
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 const INTERRUPTED_PERIOD: Duration = Duration::from_secs(3);
+const MOVES_PERIOD: Duration = Duration::from_secs(1);
 const GC_PERIOD: Duration = Duration::from_secs(30);
 /// A store that was made unsafe takes no posts after a minute at most (G15).
 const WATCH_PERIOD: Duration = Duration::from_secs(60);
@@ -59,17 +60,20 @@ enum Duty {
     Sweep,
     Interrupted,
     Garbage,
+    Moves,
     Watch,
 }
 
 impl Duty {
-    const ALL: [Self; 4] = [Self::Sweep, Self::Interrupted, Self::Garbage, Self::Watch];
+    const ALL: [Self; 5] =
+        [Self::Sweep, Self::Interrupted, Self::Garbage, Self::Moves, Self::Watch];
 
     fn period(self) -> Duration {
         match self {
             Self::Sweep => SWEEP_PERIOD,
             Self::Interrupted => INTERRUPTED_PERIOD,
             Self::Garbage => GC_PERIOD,
+            Self::Moves => MOVES_PERIOD,
             Self::Watch => WATCH_PERIOD,
         }
     }
@@ -79,6 +83,7 @@ impl Duty {
             Self::Sweep => "sweep",
             Self::Interrupted => "finish_interrupted",
             Self::Garbage => "gc",
+            Self::Moves => "moves_carry_on",
             Self::Watch => "watch",
         }
     }
@@ -144,6 +149,7 @@ impl Engine {
     async fn perform_once(&self, duty: Duty) -> EngineResult<bool> {
         match duty {
             Duty::Sweep => Ok(self.sweep().await?.more),
+            Duty::Moves => Ok(self.moves_carry_on().await?.got_on()),
             Duty::Garbage => Ok(self.gc(GcOptions::new()).await?.more),
             Duty::Watch => {
                 self.watch().await;

@@ -188,7 +188,7 @@ impl Pools {
         Ok(())
     }
 
-    async fn holds_queues(&self, name: &PoolName) -> EngineResult<bool> {
+    pub(super) async fn holds_queues(&self, name: &PoolName) -> EngineResult<bool> {
         let catalogue = self.0.control.catalogue();
         let one = PageLimit::new(1).map_err(Error::from)?;
         if !catalogue.catalogue_list_by_pool(name, None, one).await?.items.is_empty() {
@@ -210,7 +210,7 @@ impl Pools {
     /// Lets this head see at once what it changed; others do within the life of what they remember.
     async fn renew(&self) {
         self.0.listing.forget().await;
-        self.0.mappings.invalidate_all();
+        self.0.places.invalidate_all();
     }
 }
 

@@ -16,20 +16,24 @@ struct Question {
     watches: Vec<MessageWatch>,
 }
 
+impl Question {
+    fn new(store: Arc<Store>) -> Self {
+        Self { store, places: Vec::new(), watches: Vec::new() }
+    }
+}
+
 impl Pools {
     /// Whether something is behind each place. A store that fails takes nothing from the waiters of
     /// others; for its own there is nothing to be found now.
     pub(super) async fn available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
         let mut questions: HashMap<String, Question> = HashMap::new();
         for (place, watch) in watches.iter().enumerate() {
-            let store = self.store(&watch.queue).await?;
-            let question = questions.entry(store.name().to_owned()).or_insert_with(|| Question {
-                store,
-                places: Vec::new(),
-                watches: Vec::new(),
-            });
+            let home = self.place_of(&watch.queue).await?;
+            let watch = MessageWatch { queue: home.queue(&watch.queue), after: watch.after };
+            let store = Arc::clone(&home.store);
+            let question = questions.entry(store.name()).or_insert_with(|| Question::new(store));
             question.places.push(place);
-            question.watches.push(watch.clone());
+            question.watches.push(watch);
         }
         let asked = questions.into_values().map(|question| async move {
             let messages = question.store.data().messages();

@@ -111,19 +111,29 @@ impl QueueHeadController for Pools {
             Err(Error::QueueNotMapped { .. }) => self.place(queue, None).await?,
             placed => drop(placed?),
         }
-        self.on(queue, |store| async move { store.data().heads().head_open(queue).await }).await
+        self.on(queue, async |store, queue| store.data().heads().head_open(&queue).await).await
     }
 
+    /// Wherever it lives by now: a head that was left open somewhere would keep its messages for
+    /// ever.
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
-        self.on(queue, |store| async move { store.data().heads().head_close(queue).await }).await
+        self.forget(queue).await;
+        loop {
+            let place = self.place_of(queue).await?;
+            place.store.data().heads().head_close(&place.queue(queue)).await?;
+            self.forget(queue).await;
+            if self.place_of(queue).await?.is_as(&place) {
+                return Ok(());
+            }
+        }
     }
 
     async fn head_get(&self, queue: &QueueRef) -> Result<QueueHead> {
-        self.on(queue, |store| async move { store.data().heads().head_get(queue).await }).await
+        self.on(queue, async |store, queue| store.data().heads().head_get(&queue).await).await
     }
 
     async fn head_move(&self, queue: &QueueRef, epoch: u64) -> Result<QueueHead> {
-        self.on(queue, |store| async move { store.data().heads().head_move(queue, epoch).await })
+        self.on(queue, async |store, queue| store.data().heads().head_move(&queue, epoch).await)
             .await
     }
 }
@@ -137,8 +147,8 @@ impl MessageController for Pools {
         messages: Vec<NewMessage>,
         options: PostMessages,
     ) -> Result<Posted> {
-        self.on_safe("message_post", queue, |store| async move {
-            store.data().messages().message_post(queue, messages, options).await
+        self.on_safe("message_post", queue, async |store, queue| {
+            store.data().messages().message_post(&queue, messages.clone(), options.clone()).await
         })
         .await
     }
@@ -148,31 +158,28 @@ impl MessageController for Pools {
         queue: &QueueRef,
         options: ListMessages,
     ) -> Result<Page<Message, MessageMarker>> {
-        self.on(
-            queue,
-            |store| async move { store.data().messages().message_list(queue, options).await },
-        )
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_list(&queue, options.clone()).await
+        })
         .await
     }
 
     async fn message_first(&self, queue: &QueueRef, end: QueueEnd) -> Result<Option<Message>> {
-        self.on(
-            queue,
-            |store| async move { store.data().messages().message_first(queue, end).await },
-        )
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_first(&queue, end).await
+        })
         .await
     }
 
     async fn message_get(&self, queue: &QueueRef, id: MessageId) -> Result<Message> {
-        self.on(queue, |store| async move { store.data().messages().message_get(queue, id).await })
+        self.on(queue, async |store, queue| store.data().messages().message_get(&queue, id).await)
             .await
     }
 
     async fn message_bulk_get(&self, queue: &QueueRef, ids: &[MessageId]) -> Result<Vec<Message>> {
-        self.on(
-            queue,
-            |store| async move { store.data().messages().message_bulk_get(queue, ids).await },
-        )
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_bulk_get(&queue, ids).await
+        })
         .await
     }
 
@@ -182,8 +189,8 @@ impl MessageController for Pools {
         id: MessageId,
         claim: Option<ClaimId>,
     ) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().messages().message_delete(queue, id, claim).await
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_delete(&queue, id, claim).await
         })
         .await
     }
@@ -194,27 +201,26 @@ impl MessageController for Pools {
         ids: &[MessageId],
         claims: Option<&[ClaimId]>,
     ) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().messages().message_bulk_delete(queue, ids, claims).await
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_bulk_delete(&queue, ids, claims).await
         })
         .await
     }
 
     async fn message_pop(&self, queue: &QueueRef, limit: PageLimit) -> Result<Vec<Message>> {
-        self.on(
-            queue,
-            |store| async move { store.data().messages().message_pop(queue, limit).await },
-        )
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_pop(&queue, limit).await
+        })
         .await
     }
 
     async fn message_purge(&self, queue: &QueueRef) -> Result<()> {
-        self.on(queue, |store| async move { store.data().messages().message_purge(queue).await })
+        self.on(queue, async |store, queue| store.data().messages().message_purge(&queue).await)
             .await
     }
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
-        self.on(queue, |store| async move { store.data().messages().message_stats(queue).await })
+        self.on(queue, async |store, queue| store.data().messages().message_stats(&queue).await)
             .await
     }
 
@@ -227,8 +233,8 @@ impl MessageController for Pools {
         queue: &QueueRef,
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
-        self.on_safe("message_insert_moved", queue, |store| async move {
-            store.data().messages().message_insert_moved(queue, message).await
+        self.on_safe("message_insert_moved", queue, async |store, queue| {
+            store.data().messages().message_insert_moved(&queue, message.clone()).await
         })
         .await
     }
@@ -238,16 +244,14 @@ impl MessageController for Pools {
 #[deny(clippy::missing_trait_methods)]
 impl ClaimController for Pools {
     async fn claim_create(&self, queue: &QueueRef, options: CreateClaim) -> Result<Claimed> {
-        self.on(
-            queue,
-            |store| async move { store.data().claims().claim_create(queue, options).await },
-        )
+        self.on(queue, async |store, queue| {
+            store.data().claims().claim_create(&queue, options.clone()).await
+        })
         .await
     }
 
     async fn claim_get(&self, queue: &QueueRef, id: ClaimId) -> Result<(Claim, Vec<Message>)> {
-        self.on(queue, |store| async move { store.data().claims().claim_get(queue, id).await })
-            .await
+        self.on(queue, async |store, queue| store.data().claims().claim_get(&queue, id).await).await
     }
 
     async fn claim_update(
@@ -257,14 +261,14 @@ impl ClaimController for Pools {
         ttl: Ttl,
         grace: Ttl,
     ) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().claims().claim_update(queue, id, ttl, grace).await
+        self.on(queue, async |store, queue| {
+            store.data().claims().claim_update(&queue, id, ttl, grace).await
         })
         .await
     }
 
     async fn claim_delete(&self, queue: &QueueRef, id: ClaimId) -> Result<()> {
-        self.on(queue, |store| async move { store.data().claims().claim_delete(queue, id).await })
+        self.on(queue, async |store, queue| store.data().claims().claim_delete(&queue, id).await)
             .await
     }
 }
@@ -277,8 +281,8 @@ impl SubscriptionController for Pools {
         queue: &QueueRef,
         subscription: NewSubscription,
     ) -> Result<Created<Subscription>> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_create(queue, subscription).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_create(&queue, subscription.clone()).await
         })
         .await
     }
@@ -289,15 +293,15 @@ impl SubscriptionController for Pools {
         marker: Option<SubscriptionId>,
         limit: PageLimit,
     ) -> Result<Page<Subscription, SubscriptionId>> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_list(queue, marker, limit).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_list(&queue, marker, limit).await
         })
         .await
     }
 
     async fn subscription_get(&self, queue: &QueueRef, id: SubscriptionId) -> Result<Subscription> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_get(queue, id).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_get(&queue, id).await
         })
         .await
     }
@@ -307,8 +311,8 @@ impl SubscriptionController for Pools {
         queue: &QueueRef,
         subscriber: &str,
     ) -> Result<Option<Subscription>> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_find(queue, subscriber).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_find(&queue, subscriber).await
         })
         .await
     }
@@ -319,8 +323,8 @@ impl SubscriptionController for Pools {
         id: SubscriptionId,
         changes: UpdateSubscription,
     ) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_update(queue, id, changes).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_update(&queue, id, changes.clone()).await
         })
         .await
     }
@@ -331,22 +335,22 @@ impl SubscriptionController for Pools {
         id: SubscriptionId,
         confirmed: bool,
     ) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_confirm(queue, id, confirmed).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_confirm(&queue, id, confirmed).await
         })
         .await
     }
 
     async fn subscription_delete(&self, queue: &QueueRef, id: SubscriptionId) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_delete(queue, id).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_delete(&queue, id).await
         })
         .await
     }
 
     async fn subscription_purge(&self, queue: &QueueRef) -> Result<()> {
-        self.on(queue, |store| async move {
-            store.data().subscriptions().subscription_purge(queue).await
+        self.on(queue, async |store, queue| {
+            store.data().subscriptions().subscription_purge(&queue).await
         })
         .await
     }

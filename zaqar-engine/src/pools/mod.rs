@@ -13,7 +13,9 @@ mod available;
 mod connections;
 mod driver;
 mod flavors;
+mod joined;
 mod listing;
+mod moves;
 mod opener;
 mod outbox;
 pub mod placement;
@@ -26,18 +28,21 @@ use std::time::Duration;
 use moka::future::Cache;
 use zaqar_core::{ControlDriver, DataDriver, Incarnation, Pool, PoolName};
 
+use crate::config::EngineConfig;
 use crate::health::StoreHealth;
 
 use connections::Connections;
 use listing::Listing;
-use routing::Store;
+use moves::{Pace, Watched};
+use routing::Place;
 
 pub use admin::{ChangePool, NewPool};
 pub use flavors::FlavorView;
+pub use moves::{DrainReport, MovesReport, QueuePlace};
 pub use opener::{OpenedPool, PoolAddress, PoolOpener, RegistryOpener};
 
 /// Queues whose pool is remembered; beyond it the least used are dropped.
-const MAPPINGS_MAX: u64 = 100_000;
+const PLACES_MAX: u64 = 100_000;
 
 /// How an engine uses pools.
 #[derive(Debug, Clone)]
@@ -75,9 +80,11 @@ struct Inner {
     virtual_pool: bool,
     connections: Connections,
     listing: Listing,
-    mappings: Cache<Incarnation, Arc<Store>>,
+    places: Cache<Incarnation, Arc<Place>>,
     /// Where the next round over all stores begins.
     turn: AtomicUsize,
+    watched: Watched,
+    pace: Pace,
 }
 
 impl Pools {
@@ -85,17 +92,20 @@ impl Pools {
         control: Arc<dyn ControlDriver>,
         home: Arc<dyn DataDriver>,
         options: PoolOptions,
-        cache_ttl: Duration,
+        config: &EngineConfig,
     ) -> Self {
-        let mappings = Cache::builder().max_capacity(MAPPINGS_MAX).time_to_live(cache_ttl).build();
+        let cache_ttl = config.queue_cache_ttl;
+        let places = Cache::builder().max_capacity(PLACES_MAX).time_to_live(cache_ttl).build();
         Self(Arc::new(Inner {
             listing: Listing::new(cache_ttl),
             connections: Connections::new(options.opener, cache_ttl),
             virtual_pool: options.virtual_pool,
             control,
             home,
-            mappings,
+            places,
             turn: AtomicUsize::new(0),
+            watched: Watched::new(config.moves.takeover_after),
+            pace: Pace::new(config.moves.messages_per_second_max),
         }))
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Delivery, DeliveryOutcome, ExhaustedDelivery, LeaseDeliveries, LeaseId, MessageId,
-    OutboxBacklog, OutboxController, Page, PageLimit, QueueRef, Result, Transfer, Ttl,
+    Delivery, DeliveryOutcome, Error, ExhaustedDelivery, LeaseDeliveries, LeaseId, MessageId,
+    OutboxBacklog, OutboxController, OutboxMessage, Page, PageLimit, QueueRef, Result, Transfer,
+    Ttl,
 };
 
 use super::Pools;
@@ -60,6 +61,38 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// The delivery as it is to be made now. The store that a queue is moved out of has copies of
+    /// the subscriptions; what became of one since is known at the other.
+    async fn still_wanted(&self, delivery: Delivery) -> Result<Option<Delivery>> {
+        if delivery.queue.epoch == 0 {
+            return Ok(Some(delivery));
+        }
+        let place = self.place_of(&delivery.queue).await?;
+        if !matches!(*place.store, Store::Moving(_)) {
+            return Ok(Some(delivery));
+        }
+        let queue = place.queue(&delivery.queue);
+        let subscriptions = place.store.data().subscriptions();
+        match subscriptions.subscription_get(&queue, delivery.subscription.id).await {
+            Ok(subscription) if subscription.is_active() => {
+                Ok(Some(Delivery { subscription, ..delivery }))
+            }
+            Ok(_) | Err(Error::SubscriptionNotFound { .. }) => {
+                let done = |message: &OutboxMessage| (message.id, DeliveryOutcome::Delivered);
+                let outcomes: Vec<_> = delivery.messages.iter().map(done).collect();
+                self.delivery_complete(&delivery, &outcomes, true).await?;
+                Ok(None)
+            }
+            // Its lease ends, and it is looked at again.
+            Err(error) => {
+                tracing::debug!(%error, "whether a delivery is wanted still is not known");
+                Ok(None)
+            }
+        }
+    }
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl OutboxController for Pools {
@@ -68,7 +101,16 @@ impl OutboxController for Pools {
             let options = options.clone().subscriptions_max(limit);
             async move { store.data().outbox().delivery_lease(options).await }
         };
-        self.take(options.subscriptions_max, lease).await
+        let taken = self.take(options.subscriptions_max, lease).await?;
+        let mut current = Vec::with_capacity(taken.len());
+        for delivery in taken {
+            let wanted = self.still_wanted(delivery).await?;
+            current.extend(wanted.map(|delivery| {
+                let queue = delivery.queue.at_epoch(0);
+                Delivery { queue, ..delivery }
+            }));
+        }
+        Ok(current)
     }
 
     async fn delivery_complete(
@@ -77,15 +119,17 @@ impl OutboxController for Pools {
         outcomes: &[(MessageId, DeliveryOutcome)],
         release: bool,
     ) -> Result<()> {
-        self.on(&delivery.queue, |store| async move {
-            store.data().outbox().delivery_complete(delivery, outcomes, release).await
+        self.on(&delivery.queue, async |store, queue| {
+            let delivery = Delivery { queue, ..delivery.clone() };
+            store.data().outbox().delivery_complete(&delivery, outcomes, release).await
         })
         .await
     }
 
     async fn delivery_renew(&self, delivery: &Delivery, ttl: Ttl) -> Result<()> {
-        self.on(&delivery.queue, |store| async move {
-            store.data().outbox().delivery_renew(delivery, ttl).await
+        self.on(&delivery.queue, async |store, queue| {
+            let delivery = Delivery { queue, ..delivery.clone() };
+            store.data().outbox().delivery_renew(&delivery, ttl).await
         })
         .await
     }
@@ -96,8 +140,8 @@ impl OutboxController for Pools {
         marker: Option<u64>,
         limit: PageLimit,
     ) -> Result<Page<ExhaustedDelivery, u64>> {
-        self.on(queue, |store| async move {
-            store.data().outbox().delivery_list_exhausted(queue, marker, limit).await
+        self.on(queue, async |store, queue| {
+            store.data().outbox().delivery_list_exhausted(&queue, marker, limit).await
         })
         .await
     }
@@ -109,22 +153,27 @@ impl OutboxController for Pools {
         ttl: Ttl,
         limit: PageLimit,
     ) -> Result<Vec<Transfer>> {
-        if let Some(queue) = queue {
-            return self
-                .on(queue, |store| async move {
-                    store.data().outbox().transfer_lease(Some(queue), lease, ttl, limit).await
-                })
-                .await;
-        }
         let take = |store: Arc<Store>, limit| async move {
             store.data().outbox().transfer_lease(None, lease, ttl, limit).await
         };
-        self.take(limit, take).await
+        let of_queue = async |store: Arc<Store>, queue: QueueRef| {
+            store.data().outbox().transfer_lease(Some(&queue), lease, ttl, limit).await
+        };
+        let leased = match queue {
+            Some(queue) => self.on(queue, of_queue).await?,
+            None => self.take(limit, take).await?,
+        };
+        let shown = |transfer: Transfer| {
+            let source = transfer.source.at_epoch(0);
+            Transfer { source, ..transfer }
+        };
+        Ok(leased.into_iter().map(shown).collect())
     }
 
     async fn transfer_complete(&self, transfer: &Transfer) -> Result<()> {
-        self.on(&transfer.source, |store| async move {
-            store.data().outbox().transfer_complete(transfer).await
+        self.on(&transfer.source, async |store, source| {
+            let transfer = Transfer { source, ..transfer.clone() };
+            store.data().outbox().transfer_complete(&transfer).await
         })
         .await
     }

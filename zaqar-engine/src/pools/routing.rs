@@ -4,10 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use zaqar_core::{DataDriver, Effect, Error, QueueRef, Result, Retry};
+use zaqar_core::{CatalogueEntry, DataDriver, Effect, Error, PoolName, QueueRef, Result, Retry};
 
 use super::Pools;
 use super::connections::Connection;
+use super::joined::Joined;
+
+/// How often the catalogue is asked for one operation. Each refusal is another move that came
+/// between.
+const ATTEMPTS_MAX: u32 = 32;
 
 /// Where a queue lives.
 #[derive(Debug)]
@@ -16,6 +21,28 @@ pub(super) enum Store {
     Home(Arc<dyn DataDriver>),
     /// In a pool.
     Pool(Arc<Connection>),
+    /// In two pools, from one of which it is being moved to the other.
+    Moving(Joined),
+}
+
+/// Where a queue lives, and since which move.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) store: Arc<Store>,
+    epoch: u64,
+}
+
+impl Place {
+    /// Whether nothing changed between this look at the catalogue and that one.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let moving = |place: &Self| matches!(*place.store, Store::Moving(_));
+        (self.epoch, moving(self)) == (other.epoch, moving(other))
+    }
+
+    /// The queue for that store.
+    pub(super) fn queue(&self, queue: &QueueRef) -> QueueRef {
+        queue.at_epoch(self.epoch)
+    }
 }
 
 impl Store {
@@ -23,6 +50,7 @@ impl Store {
         match self {
             Self::Home(data) => &**data,
             Self::Pool(connection) => &*connection.data,
+            Self::Moving(joined) => joined,
         }
     }
 
@@ -33,6 +61,7 @@ impl Store {
                 let reason = format!("pool {} is set up to lose messages", connection.pool);
                 Err(Error::backend(operation, Effect::None, Retry::Later, reason))
             }
+            Self::Moving(joined) => joined.target.check_safe(operation),
             _ => Ok(()),
         }
     }
@@ -41,37 +70,62 @@ impl Store {
     pub(super) fn keeps_everything(&self) -> bool {
         match self {
             Self::Home(_) => false,
+            Self::Moving(joined) => joined.target.keeps_everything(),
             Self::Pool(connection) => {
                 connection.watch.is_downgraded() || connection.watch.is_time_suspect()
             }
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> String {
         match self {
-            Self::Home(_) => "home",
-            Self::Pool(connection) => connection.pool.as_str(),
+            Self::Home(_) => "home".to_owned(),
+            Self::Pool(connection) => connection.pool.to_string(),
+            Self::Moving(joined) => format!("{} to {}", joined.source.name(), joined.target.name()),
         }
     }
 }
 
 impl Pools {
-    /// The store of a queue. Cost: a look at a cache, or two reads of the control store.
-    pub(super) async fn store(&self, queue: &QueueRef) -> Result<Arc<Store>> {
-        if let Some(known) = self.0.mappings.get(&queue.incarnation).await {
+    /// Where a queue lives. Cost: a look at a cache, or two reads of the control store.
+    pub(super) async fn place_of(&self, queue: &QueueRef) -> Result<Arc<Place>> {
+        if let Some(known) = self.0.places.get(&queue.incarnation).await {
             return Ok(known);
         }
-        let store = match self.0.control.catalogue().catalogue_get(queue).await {
-            Ok(entry) => Store::Pool(self.connect(&entry.pool).await?),
-            Err(Error::QueueNotMapped { .. }) => Store::Home(Arc::clone(&self.0.home)),
+        let place = match self.0.control.catalogue().catalogue_get(queue).await {
+            Ok(entry) => self.mapped(&entry).await?,
+            Err(Error::QueueNotMapped { .. }) => {
+                Place { store: Arc::new(Store::Home(Arc::clone(&self.0.home))), epoch: 0 }
+            }
             Err(error) => return Err(error),
         };
-        let store = Arc::new(store);
-        self.0.mappings.insert(queue.incarnation, Arc::clone(&store)).await;
-        Ok(store)
+        let place = Arc::new(place);
+        self.0.places.insert(queue.incarnation, Arc::clone(&place)).await;
+        Ok(place)
     }
 
-    async fn connect(&self, name: &zaqar_core::PoolName) -> Result<Arc<Connection>> {
+    async fn mapped(&self, entry: &CatalogueEntry) -> Result<Place> {
+        let target = Store::Pool(self.connect(&entry.pool).await?);
+        let store = match &entry.source {
+            None => target,
+            Some(source) => {
+                let source = Arc::new(Store::Pool(self.connect(source).await?));
+                Store::Moving(Joined::new(source, Arc::new(target)))
+            }
+        };
+        Ok(Place { store: Arc::new(store), epoch: entry.epoch })
+    }
+
+    /// The connections to both ends of a move.
+    pub(super) async fn ends(
+        &self,
+        target: &PoolName,
+        source: &PoolName,
+    ) -> Result<(Arc<Connection>, Arc<Connection>)> {
+        Ok((self.connect(source).await?, self.connect(target).await?))
+    }
+
+    async fn connect(&self, name: &PoolName) -> Result<Arc<Connection>> {
         match self.find(name).await? {
             Some(pool) => self.0.connections.get(&pool).await,
             None => {
@@ -83,21 +137,31 @@ impl Pools {
 
     /// Forgets where a queue lives.
     pub(super) async fn forget(&self, queue: &QueueRef) {
-        self.0.mappings.invalidate(&queue.incarnation).await;
+        self.0.places.invalidate(&queue.incarnation).await;
     }
 
-    /// Runs `work` on the store of a queue. A refusal of its head says that it may not live there
-    /// any more: nothing was done, and the next attempt asks the catalogue again.
+    /// Runs `work` on the store of a queue, with the reference that the store knows it by. A refusal
+    /// of its head says that nothing was done and that it may not live there any more: if the
+    /// catalogue says so too, the work is done where it lives now.
     pub(super) async fn on<T, F, W>(&self, queue: &QueueRef, work: F) -> Result<T>
     where
-        F: FnOnce(Arc<Store>) -> W,
+        F: Fn(Arc<Store>, QueueRef) -> W,
         W: Future<Output = Result<T>>,
     {
-        let answer = work(self.store(queue).await?).await;
-        if let Err(Error::QueueGone { .. } | Error::QueueMoved { .. }) = &answer {
+        let mut place = self.place_of(queue).await?;
+        for _ in 1..ATTEMPTS_MAX {
+            let answer = work(Arc::clone(&place.store), place.queue(queue)).await;
+            if !matches!(answer, Err(Error::QueueGone { .. } | Error::QueueMoved { .. })) {
+                return answer;
+            }
             self.forget(queue).await;
+            let now = self.place_of(queue).await?;
+            if now.is_as(&place) && matches!(answer, Err(Error::QueueGone { .. })) {
+                return answer;
+            }
+            place = now;
         }
-        answer
+        work(Arc::clone(&place.store), place.queue(queue)).await
     }
 
     /// The same for what must not be lost.
@@ -108,12 +172,13 @@ impl Pools {
         work: F,
     ) -> Result<T>
     where
-        F: FnOnce(Arc<Store>) -> W,
+        F: Fn(Arc<Store>, QueueRef) -> W,
         W: Future<Output = Result<T>>,
     {
-        self.on(queue, |store| async move {
+        let work = &work;
+        self.on(queue, |store, queue| async move {
             store.check_safe(operation)?;
-            work(store).await
+            work(store, queue).await
         })
         .await
     }
