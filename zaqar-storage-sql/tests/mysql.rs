@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tokio::task::JoinSet;
 use zaqar_core::{
     Body, ClaimId, CreateClaim, Effect, IdempotencyKey, ListMessages, NewMessage, OpenError,
-    PostKey, PostMessages, Retry, Ttl,
+    PageLimit, PostKey, PostMessages, Retry, Ttl,
 };
 use zaqar_testbed::{Backend, Options, Service};
 
@@ -105,6 +105,24 @@ async fn posts_of_many_callers_on_two_handles_take_dense_positions() -> anyhow::
 async fn a_part_that_was_frozen_amid_changes_stays_as_it_was_read() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_frozen").await? else { return Ok(()) };
     support::moving::a_frozen_part_stays_as_it_was_read(place).await
+}
+
+/// Posts leave positions free under a new run of the server; where a moved queue stopped is told.
+#[tokio::test]
+async fn a_moved_queue_ends_where_it_was_told_to_after_the_server_was_started_anew()
+-> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_leap").await? else { return Ok(()) };
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    assert_eq!(post(&drivers, &queue, 3).await?, 3);
+    let told = drivers.data.heads().head_move(&queue, 1).await?.sequence_next;
+    place.run("UPDATE heads SET run = run + 1").await?;
+    let queue = queue.at_epoch(1);
+    assert_eq!(drivers.data.moves().move_begin(&queue).await?.start, told);
+    let part = drivers.data.moves().move_freeze(&queue, PageLimit::default()).await?;
+    assert_eq!((part.from, part.to, part.messages.len()), (1, told, 3));
+    drivers.data.close().await;
+    place.done().await
 }
 
 #[tokio::test]
