@@ -9,6 +9,7 @@
 //! wrong store; the memory is dropped then, and the fence tries again.
 
 mod admin;
+mod alone;
 mod available;
 mod connections;
 mod driver;

@@ -1,10 +1,16 @@
-//! `GET /v2/health`: does the service really work? It tries, on a queue of its own.
+//! `GET /v2/health`: does the service really work? It tries, on a queue of its own; with pools, on
+//! one in each of them.
 
 use std::future::Future;
 
+use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
-use zaqar_core::{Body, ListMessages, MessageId, ProjectId, QueueKey, QueueName};
+use zaqar_core::{
+    Body, Effect, Error, ListMessages, MessageId, PoolName, ProjectId, QueueKey, QueueName, Retry,
+    StoreVolume,
+};
 use zaqar_engine::{ClaimRequest, Engine, EngineResult, PostMessage, PostRequest};
 
 use super::answers::{Answer, Outcome};
@@ -19,35 +25,77 @@ const MESSAGE_TTL_S: u64 = 600;
 /// `GET /v2/health`
 pub(crate) async fn get(call: &Call<'_>) -> Outcome {
     let engine = call.engine();
-    let operation = Operation::service(STEM);
+    let deadline = Instant::now() + engine.config().operation_timeout;
+    if engine.has_pools() {
+        let pools = pooled(engine, deadline).await;
+        return Ok(Answer::ok(to_text(&Value::Object(pools))));
+    }
     let state = engine.health().await;
     if !state.control.reachable || !state.data.reachable {
         return Err(Failure::unavailable(STEM));
     }
-    let status = Box::pin(probe(engine)).await.ok_or_else(Failure::internal)?;
-    let volume = engine.volume().await.map_err(|e| operation.failed(e))?;
-    let answer = json!({
+    let status = Box::pin(probe(engine, deadline)).await.ok_or_else(Failure::internal)?;
+    let volume = engine.volume().await.map_err(|e| Operation::service(STEM).failed(e))?;
+    Ok(Answer::ok(to_text(&reachable(status, volume))))
+}
+
+/// Whether the pools are known, and each of them by its name. All are tried at once: one that is
+/// down hides none of the others, and delays the answer until the deadline at most.
+async fn pooled(engine: &Engine, deadline: Instant) -> Map<String, Value> {
+    let names = engine.pool_names().await;
+    let mut answer = Map::new();
+    answer.insert("catalog_reachable".to_owned(), names.is_ok().into());
+    let names = names.unwrap_or_else(|error| {
+        tracing::error!(%error, "the pools are not known");
+        Vec::new()
+    });
+    let tried = join_all(names.iter().map(|name| Box::pin(pool(engine, name, deadline)))).await;
+    for (name, entry) in names.iter().zip(tried) {
+        // A pool may have any name, even that of the member above.
+        answer.entry(name.as_str()).or_insert(entry);
+    }
+    answer
+}
+
+/// How one pool is.
+async fn pool(engine: &Engine, name: &PoolName, deadline: Instant) -> Value {
+    let opened = timeout_at(deadline, engine.in_pool(name)).await;
+    let Ok(Ok(pool)) = opened else {
+        return json!({"storage_reachable": false, "operation_status": {}});
+    };
+    let status = probe(&pool, deadline).await.unwrap_or_default();
+    match timeout_at(deadline, pool.volume()).await {
+        Ok(Ok(volume)) => return reachable(status, volume),
+        Ok(Err(error)) => tracing::error!(%error, pool = %name, "the messages are not counted"),
+        Err(_elapsed) => tracing::error!(pool = %name, "the messages are not counted in time"),
+    }
+    json!({"storage_reachable": true, "operation_status": status})
+}
+
+fn reachable(status: Map<String, Value>, volume: StoreVolume) -> Value {
+    let StoreVolume { free, claimed } = volume;
+    json!({
         "storage_reachable": true,
         "operation_status": status,
         "message_volume": {
-            "free": volume.free,
-            "claimed": volume.claimed,
-            "total": volume.free.saturating_add(volume.claimed),
+            "free": free,
+            "claimed": claimed,
+            "total": free.saturating_add(claimed),
         },
-    });
-    Ok(Answer::ok(to_text(&answer)))
+    })
 }
 
-/// Tries the operations in order. What needs one that failed is left out; `None` if no queue can
-/// be named.
-async fn probe(engine: &Engine) -> Option<Map<String, Value>> {
+/// Tries the operations in order. What needs one that failed is left out, and what is not done by
+/// the deadline has failed; `None` if no queue can be named.
+async fn probe(engine: &Engine, deadline: Instant) -> Option<Map<String, Value>> {
     let name = |prefix: &str| format!("{prefix}-{}", Uuid::new_v4().simple());
     let project = ProjectId::new(name("health")).ok()?;
     let queue = QueueName::new(name("health")).ok()?;
     let key = QueueKey::queue(project, queue);
-    let mut probe = Probe { engine, done: Map::new() };
+    let mut probe = Probe { engine, deadline, done: Map::new() };
     if probe.step("create_queue", engine.queue_create(&key, Default::default())).await.is_some() {
         Box::pin(probe.messages(&key)).await;
+        // Begun after the deadline too, and then finished without us.
         probe.step("delete_queue", engine.queue_delete(&key)).await;
     }
     Some(probe.done)
@@ -55,6 +103,7 @@ async fn probe(engine: &Engine) -> Option<Map<String, Value>> {
 
 struct Probe<'e> {
     engine: &'e Engine,
+    deadline: Instant,
     done: Map<String, Value>,
 }
 
@@ -98,7 +147,9 @@ impl Probe<'_> {
     ) -> Option<T> {
         let clock = self.engine.clock();
         let start = clock.now().as_millis();
-        let answer = work.await;
+        let late = |late| Error::backend(name, Effect::Unknown, Retry::Later, late).into();
+        let answer = timeout_at(self.deadline, work).await;
+        let answer = answer.unwrap_or_else(|elapsed| Err(late(elapsed)));
         let millis = clock.now().as_millis().saturating_sub(start);
         // Exact: a probe that took 2^53 ms would have been given up long before.
         let seconds = u32::try_from(millis).map_or(f64::MAX, f64::from) / 1_000.0;

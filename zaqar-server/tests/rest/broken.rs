@@ -22,10 +22,12 @@ pub(crate) enum Mishap {
     Overload,
     /// The driver panics.
     Panic,
+    /// The driver never answers.
+    Stillness,
 }
 
 impl Mishap {
-    fn strike<T>(self) -> Result<T> {
+    async fn strike<T>(self) -> Result<T> {
         let secret = "mongodb://admin:secret@10.0.0.1";
         match self {
             Self::Silence => {
@@ -34,6 +36,7 @@ impl Mishap {
             Self::Nonsense => Err(Error::backend("operation", Effect::None, Retry::Never, secret)),
             Self::Overload => Err(Error::Overloaded),
             Self::Panic => panic!("{secret}"),
+            Self::Stillness => std::future::pending().await,
         }
     }
 }
@@ -96,23 +99,23 @@ impl MessageController for Broken {
         _: Vec<NewMessage>,
         _: PostMessages,
     ) -> Result<Posted> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_list(
         &self,
         _: &QueueRef,
         _: ListMessages,
     ) -> Result<Page<Message, MessageMarker>> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_first(&self, _: &QueueRef, _: QueueEnd) -> Result<Option<Message>> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_get(&self, _: &QueueRef, _: MessageId) -> Result<Message> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_bulk_get(&self, _: &QueueRef, _: &[MessageId]) -> Result<Vec<Message>> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_delete(
         &self,
@@ -120,7 +123,7 @@ impl MessageController for Broken {
         _: MessageId,
         _: Option<zaqar_core::ClaimId>,
     ) -> Result<()> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_bulk_delete(
         &self,
@@ -128,22 +131,22 @@ impl MessageController for Broken {
         _: &[MessageId],
         _: Option<&[zaqar_core::ClaimId]>,
     ) -> Result<()> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_pop(&self, _: &QueueRef, _: PageLimit) -> Result<Vec<Message>> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_purge(&self, _: &QueueRef) -> Result<()> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_stats(&self, _: &QueueRef) -> Result<QueueStats> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
     async fn message_insert_moved(
         &self,
         _: &QueueRef,
         _: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
-        self.mishap.strike()
+        self.mishap.strike().await
     }
 }

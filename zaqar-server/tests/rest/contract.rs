@@ -77,6 +77,17 @@ fn fits(value: &Value, schema: &Value) -> Result<(), String> {
                 }
                 true
             }
+            "additionalProperties" => {
+                let known = schema["properties"].as_object();
+                let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
+                for (name, member) in value.as_object().into_iter().flatten() {
+                    if !is_known(name) {
+                        fits(member, rule)?;
+                    }
+                }
+                true
+            }
+            "anyOf" => rule.as_array().unwrap().iter().any(|one| fits(value, one).is_ok()),
             "items" => {
                 for item in value.as_array().into_iter().flatten() {
                     fits(item, rule)?;

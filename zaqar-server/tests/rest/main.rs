@@ -41,6 +41,8 @@ mod patches;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod pool_health;
+#[cfg(test)]
 mod pools;
 #[cfg(test)]
 mod posts;
