@@ -23,6 +23,8 @@ const WORLD: &str = "keystone_world.py";
 const WORLD_LIMIT: Duration = Duration::from_secs(180);
 const SCRIPTS: [&str; 3] =
     ["test_keystone.py", "test_keystone_services.py", "test_keystone_cli.py"];
+/// What an administrator does on a server with pools.
+const POOLS_SCRIPT: &str = "test_pools.py";
 /// Of everybody. It listens on the loopback interface alone, and nothing in it lasts.
 const PASSWORD: &str = "the password of a test";
 /// How every token of Keystone's begins.
@@ -106,19 +108,38 @@ pub(crate) fn check(
     let access = [("KEYSTONE_URL", url.clone()), ("KEYSTONE_PASSWORD", PASSWORD.to_owned())];
     let mut world = clients::script(workspace, python, WORLD, &access);
     process::run_within(&mut world, WORLD_LIMIT)?;
+    let settings = settings(workspace, url);
+    // A token that is revoked is to be found out soon.
+    let hasty = ("ZAQAR__KEYSTONE_AUTHTOKEN__TOKEN_CACHE_TIME", "1".to_owned());
+    let single = settings.iter().cloned().chain([hasty]).collect();
+    drive(workspace, python, program, &SCRIPTS, single, &access)?;
+    let pooling = ("ZAQAR__POOLING", "true".to_owned());
+    let pooled = settings.into_iter().chain([pooling]).collect();
+    drive(workspace, python, program, &[POOLS_SCRIPT], pooled, &access)?;
+    keystone.stop()
+}
+
+/// Has scripts drive a server with these settings.
+fn drive(
+    workspace: &Workspace,
+    python: &Path,
+    program: &Path,
+    scripts: &[&'static str],
+    settings: Vec<(&str, String)>,
+    access: &[(&str, String)],
+) -> Result<()> {
     let folder = workspace.target_dir.join("clients");
-    let server = Server::start_with(program, &folder, None, &settings(workspace, url))?;
-    clients::drive(workspace, python, SCRIPTS, &server, &access)?;
+    let server = Server::start_with(program, &folder, None, &settings)?;
+    clients::drive(workspace, python, scripts.iter().copied(), &server, access)?;
     let output = server.output()?;
     ensure!(
         ![TOKEN_START, PASSWORD].iter().any(|secret| output.contains(secret)),
         "the server's log contains a token or a password"
     );
-    server.stop()?;
-    keystone.stop()
+    server.stop()
 }
 
-/// What the server is told.
+/// What each server is told.
 fn settings(workspace: &Workspace, url: String) -> Vec<(&'static str, String)> {
     let policy = workspace.root.join("tests/keystone/policy.yaml");
     vec![
@@ -127,8 +148,6 @@ fn settings(workspace: &Workspace, url: String) -> Vec<(&'static str, String)> {
         ("ZAQAR__KEYSTONE_AUTHTOKEN__AUTH_URL", url),
         ("ZAQAR__KEYSTONE_AUTHTOKEN__USERNAME", "zaqar".to_owned()),
         ("ZAQAR__KEYSTONE_AUTHTOKEN__PASSWORD", PASSWORD.to_owned()),
-        // A token that is revoked is to be found out soon.
-        ("ZAQAR__KEYSTONE_AUTHTOKEN__TOKEN_CACHE_TIME", "1".to_owned()),
         ("ZAQAR__OSLO_POLICY__POLICY_FILE", policy.display().to_string()),
         ("ZAQAR__NOTIFICATION__ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
         ("ZAQAR__NOTIFICATION__ALLOWED_PORTS", "*".to_owned()),
