@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod abandoned;
+mod available;
 mod barrier;
 mod claims;
 mod config;

@@ -7,11 +7,12 @@ use mongodb::bson::{Document, doc};
 use tokio::sync::oneshot;
 use zaqar_core::{
     ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueRef,
-    QueueStats, Result, Timestamp,
+    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
+    QueueRef, QueueStats, Result, Timestamp,
 };
 use zaqar_storage_lanes::Weight;
 
+use crate::available;
 use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{NativeResult, vanished};
@@ -255,6 +256,10 @@ impl MessageController for MongoData {
 
     async fn message_stats(&self, queue: &QueueRef) -> Result<QueueStats> {
         stats::queue(&self.handle.store, queue).await
+    }
+
+    async fn message_available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
+        available::of_watches(&self.handle.store, watches).await
     }
 
     async fn message_insert_moved(

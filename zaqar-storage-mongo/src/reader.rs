@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use mongodb::ClientSession;
-use mongodb::bson::{Document, Timestamp};
+use mongodb::bson::{Document, Timestamp, doc};
 use mongodb::error::Error as Native;
 use mongodb::options::Hint;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,7 @@ use crate::heads::{Head, checked, head_query};
 use crate::query::{Query, read};
 use crate::schema::DATA;
 use crate::store::Store;
-use crate::tables::{arrival_key, position, queue_code};
+use crate::tables::{arrival_key, head_key, position, queue_code};
 
 /// Queues that are remembered at most; beyond it, remembering starts afresh.
 const QUEUES_MAX: usize = 100_000;
@@ -138,6 +138,25 @@ impl View<'_> {
         Ok(self.find(DATA, query.limit(1)).await?.pop())
     }
 
+    /// Reads what an aggregation of `data` gives.
+    pub(crate) async fn aggregate<T: DeserializeOwned>(
+        &self,
+        pipeline: Vec<Document>,
+    ) -> Result<Vec<T>> {
+        let aggregated = async {
+            let mut session = self.session().await?;
+            let data = self.store.collection(DATA);
+            let aggregate = data.aggregate(pipeline).max_time(READ_LIMIT);
+            let mut cursor = aggregate.session(&mut session).await?;
+            let mut rows = Vec::new();
+            while cursor.advance(&mut session).await? {
+                rows.push(read(cursor.current())?);
+            }
+            Ok(rows)
+        };
+        aggregated.await.map_err(|error| self.failed(&error))
+    }
+
     /// Counts documents.
     pub(crate) async fn count(
         &self,
@@ -159,6 +178,18 @@ impl View<'_> {
         let head = checked(queue, self.find_one(head_query(queue)).await?)?;
         self.store.bounds.note(&head);
         Ok(head)
+    }
+
+    /// The heads of some queues by incarnation, whatever their state, as far as they are there.
+    pub(crate) async fn heads<'q>(
+        &self,
+        queues: impl Iterator<Item = &'q QueueRef>,
+    ) -> Result<HashMap<i64, Head>> {
+        let codes: Vec<i64> = queues.map(|queue| queue_code(queue.incarnation)).collect();
+        let keys: Vec<String> = codes.iter().map(|q| head_key(*q)).collect();
+        let filter = doc! { "_id": { "$in": keys }, "q": { "$in": codes } };
+        let heads: Vec<Head> = self.find(DATA, Query::of(filter).by("_id_")).await?;
+        Ok(heads.into_iter().map(|head| (head.q, head)).collect())
     }
 
     /// Up to where a queue was purged at least.

@@ -7,9 +7,9 @@ use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
 use zaqar_core::{
     Body, ClaimId, Clock, CreateClaim, Effect, GcOptions, IdempotencyKey, LeaseDeliveries, LeaseId,
-    ListMessages, ListQueues, ManualClock, NewMessage, NewSubscription, OpenError, PageLimit,
-    PoolName, PostKey, PostMessages, ProjectId, QueueEnd, QueueKey, QueueKind, QueueName, QueueRef,
-    Redrive, Ttl,
+    ListMessages, ListQueues, ManualClock, MessageWatch, NewMessage, NewSubscription, OpenError,
+    PageLimit, PoolName, PostKey, PostMessages, ProjectId, QueueEnd, QueueKey, QueueKind,
+    QueueName, QueueRef, Redrive, Ttl,
 };
 use zaqar_storage_mongo::{MongoDrivers, OpenOptions};
 use zaqar_testbed::{Backend, Options, Service};
@@ -103,6 +103,8 @@ async fn use_everything(drivers: &MongoDrivers, clock: &ManualClock) -> anyhow::
     data.messages().message_list(&queue, ListMessages::new()).await?;
     let all = ListMessages::new().include_claimed(true).include_delayed(true);
     data.messages().message_list(&queue, all).await?;
+    let watch = MessageWatch { queue: queue.clone(), after: ids.last().copied().map(Into::into) };
+    data.messages().message_available(&[watch]).await?;
     data.messages().message_stats(&queue).await?;
     let leased = data.outbox().delivery_lease(LeaseDeliveries::new(LeaseId::random(), span));
     ensure!(leased.await?.len() == 1, "one subscription has something to deliver");
@@ -157,6 +159,40 @@ async fn nothing_that_the_driver_asks_walks_a_whole_collection() -> anyhow::Resu
         "docsExamined": { "$gt": 20 },
     };
     ensure!(profile.count_documents(wide).await? == 0, "a claim walked what was not its own");
+    drivers.data.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_poll_of_many_queues_is_two_reads_for_each_hundred() -> anyhow::Result<()> {
+    let backend = backend()?;
+    let drivers = open_at(&backend.uri()).await?;
+    let client = raw(&backend).await?;
+    let database = database(&client);
+    let mut watches = Vec::new();
+    for number in 0..150 {
+        let queue = queue(&drivers, &format!("q{number}")).await?;
+        watches.push(MessageWatch { queue, after: None });
+    }
+    // One holds something to claim behind a lot that is claimed, one only what is claimed.
+    for (number, count) in [(0, 301), (149, 300)] {
+        let queue = &watches.get(number).context("a queue")?.queue;
+        post(&drivers, queue, count).await?;
+        drivers.data.claims().claim_create(queue, claim(300)?).await?;
+    }
+    database.run_command(doc! { "profile": 2 }).await?;
+    let told = drivers.data.messages().message_available(&watches).await?;
+    database.run_command(doc! { "profile": 0 }).await?;
+    let wanted: Vec<bool> = (0..150).map(|number| number == 0).collect();
+    ensure!(told == wanted, "{told:?}");
+    let profile = database.collection::<Document>("system.profile");
+    let reads = doc! { "ns": "zaqar.data" };
+    let read = profile.count_documents(reads.clone()).await?;
+    ensure!(read == 4, "{read} commands were needed");
+    let mut wide = reads;
+    wide.insert("docsExamined", doc! { "$gt": 110 });
+    let wide = profile.find_one(wide).await?;
+    ensure!(wide.is_none(), "what is claimed was walked: {wide:?}");
     drivers.data.close().await;
     Ok(())
 }
