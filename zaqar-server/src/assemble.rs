@@ -43,6 +43,10 @@ pub(crate) fn engine(config: &Config) -> EngineConfig {
     engine.queue_cache_ttl = Duration::from_millis(config.cache.queue_ttl_ms);
     engine.operation_timeout = Duration::from_millis(config.limits.operation_timeout_ms);
 
+    let rate = config.migration.max_messages_per_second;
+    engine.moves.messages_per_second_max = (rate > 0).then_some(rate);
+    engine.moves.messages_per_part = config.migration.messages_per_part;
+
     let defaults = &mut engine.defaults;
     defaults.message_ttl = transport.default_message_ttl;
     defaults.message_delay = transport.default_message_delay;

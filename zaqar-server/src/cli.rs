@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use zaqar_engine::EngineError;
 
 use crate::banner::banner;
 use crate::config::{Config, ConfigError, Layers, document, import};
+use crate::migrate::{self, MigrateCommand};
 use crate::policy::{self, command::PolicyCommand};
 use crate::serve::{self, Ended, StartError};
 use crate::stages::Stages;
@@ -69,6 +71,9 @@ enum Command {
     /// Write, check, show or import a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Move queues from pool to pool while they are in use
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
     /// Explain who may do what, or print the rules
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -104,6 +109,8 @@ enum Refused {
     Log(String),
     #[error("{0}")]
     Question(String),
+    #[error("{0}")]
+    Migrate(EngineError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error(transparent)]
@@ -150,6 +157,7 @@ fn run(cli: Cli, stages: &Stages) -> Result<ExitCode, Refused> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Migrate(command)) => migrate(&cli.load(stages)?, command),
         Some(Command::Policy(PolicyCommand::Sample)) => {
             print(&policy::command::sample())?;
             Ok(ExitCode::SUCCESS)
@@ -249,6 +257,22 @@ fn serve(config: Config, stages: &Stages) -> Result<ExitCode, Refused> {
                 Ok(ExitCode::from(EXIT_CUT_OFF))
             }
         }
+    })
+}
+
+fn migrate(config: &Config, command: &MigrateCommand) -> Result<ExitCode, Refused> {
+    telemetry::log::init(&config.log).map_err(Refused::Log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .map_err(Refused::Runtime)?;
+    runtime.block_on(async {
+        let engine = serve::open_engine(config).await?;
+        let told = migrate::run(&engine, command, |line| print(line).is_ok()).await;
+        engine.shutdown().await;
+        told.map_err(Refused::Migrate)?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 

@@ -24,6 +24,7 @@ mod data_file;
 #[cfg(test)]
 mod fuzz;
 pub mod limits;
+mod migrate;
 mod notifications;
 mod policy;
 pub mod rest;

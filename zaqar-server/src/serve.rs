@@ -247,6 +247,25 @@ async fn bind(section: &'static str, host: &str, port: u16) -> Result<Bound, Sta
     })
 }
 
+/// An engine on the stores of the configuration, for a command: it serves nobody and keeps nothing up.
+///
+/// # Errors
+/// [`StartError::Store`].
+pub(crate) async fn open_engine(config: &Config) -> Result<Engine, StartError> {
+    let disciplined = Arc::new(DisciplinedClock::from_system());
+    let clock: Arc<dyn Clock> = Arc::clone(&disciplined) as _;
+    let stores = open_stores(config, &clock).await?;
+    let builder = Engine::builder(stores, clock).config(assemble::engine(config));
+    let builder = builder.disciplines(disciplined);
+    let builder = match assemble::pools(config) {
+        Some(pools) => builder.pools(pools),
+        None => builder,
+    };
+    let engine = builder.build();
+    engine.watch().await;
+    Ok(engine)
+}
+
 async fn open_stores(config: &Config, clock: &Arc<dyn Clock>) -> Result<Stores, StartError> {
     let options = StoreOptions::new(Arc::clone(clock)).unreliable(config.general.unreliable);
     let message_uri = if config.message_store.uri.is_set() {

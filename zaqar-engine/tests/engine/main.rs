@@ -18,6 +18,8 @@ mod messages;
 #[cfg(test)]
 mod metadata;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod pools;
 #[cfg(test)]
 mod probe;

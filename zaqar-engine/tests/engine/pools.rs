@@ -51,30 +51,71 @@ impl PoolOpener for ShelfOpener {
 }
 
 /// An installation with pools.
-struct Installation {
-    clock: Arc<ManualClock>,
+pub(crate) struct Installation {
+    pub(crate) clock: Arc<ManualClock>,
     shelf: Arc<Shelf>,
     home: ReferenceStore,
 }
 
 impl Installation {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = ReferenceStore::new();
         Self { clock: Arc::default(), shelf: Arc::default(), home }
     }
 
     /// A head of it.
-    fn head(&self, virtual_pool: bool) -> Engine {
+    pub(crate) fn head(&self, virtual_pool: bool) -> Engine {
         let control = self.home.control(Arc::<ManualClock>::clone(&self.clock) as _);
-        self.head_over(Arc::new(control), virtual_pool)
+        self.head_over(Arc::new(control), virtual_pool, EngineConfig::default())
     }
 
-    fn head_over(&self, control: Arc<dyn ControlDriver>, virtual_pool: bool) -> Engine {
+    /// A head of it with settings of its own.
+    pub(crate) fn head_with(&self, config: EngineConfig) -> Engine {
+        let control = self.home.control(Arc::<ManualClock>::clone(&self.clock) as _);
+        self.head_over(Arc::new(control), false, config)
+    }
+
+    /// Lets the home store be found under this address too.
+    pub(crate) fn shelve_home(&self, uri: &str) {
+        let home = (self.home.clone(), Arc::default());
+        self.shelf.stores.lock().unwrap().insert(uri.to_owned(), home);
+    }
+
+    fn data(&self, uri: &str) -> impl DataDriver {
+        self.shelf.store(uri).0.data(Arc::<ManualClock>::clone(&self.clock) as _)
+    }
+
+    /// Takes the first `n` steps of a move from a to b by hand.
+    pub(crate) async fn steps(&self, queue: &QueueRef, n: usize) {
+        let (a, b) = (self.data("memory://a"), self.data("memory://b"));
+        let (queue, two) = (queue.at_epoch(1), PageLimit::new(2).unwrap());
+        let (mut opening, mut part) = (None, None);
+        for step in 0..n {
+            match step {
+                0 => drop(a.heads().head_move(&queue, 1).await.unwrap()),
+                1 => opening = Some(a.moves().move_begin(&queue).await.unwrap()),
+                2 => drop(b.moves().move_open(&queue, opening.as_ref().unwrap()).await.unwrap()),
+                _ => match step % 4 {
+                    3 => part = Some(a.moves().move_freeze(&queue, two).await.unwrap()),
+                    0 => b.moves().move_insert(&queue, part.as_ref().unwrap()).await.unwrap(),
+                    1 => a.moves().move_remove(&queue, part.as_ref().unwrap().from).await.unwrap(),
+                    _ => b.moves().move_reveal(&queue, part.as_ref().unwrap().from).await.unwrap(),
+                },
+            }
+        }
+    }
+
+    fn head_over(
+        &self,
+        control: Arc<dyn ControlDriver>,
+        virtual_pool: bool,
+        config: EngineConfig,
+    ) -> Engine {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let stores = Stores::new(control, Arc::new(self.home.data(Arc::clone(&clock))));
         let opener = Arc::new(ShelfOpener(Arc::clone(&self.shelf), Arc::clone(&self.clock)));
         let pools = PoolOptions::new(opener).virtual_pool(virtual_pool);
-        Engine::builder(stores, clock).config(EngineConfig::default()).pools(pools).build()
+        Engine::builder(stores, clock).config(config).pools(pools).build()
     }
 
     /// A head whose calls to the control plane a script may hold.
@@ -83,40 +124,40 @@ impl Installation {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let inner = Arc::new(self.home.control(Arc::clone(&clock)));
         let control = Arc::new(ProbeControl { inner, script: Arc::clone(&script) });
-        (self.head_over(control, false), script)
+        (self.head_over(control, false, EngineConfig::default()), script)
     }
 
-    async fn incarnation(&self, key: &QueueKey) -> QueueRef {
+    pub(crate) async fn incarnation(&self, key: &QueueKey) -> QueueRef {
         let control = self.home.control(Arc::<ManualClock>::clone(&self.clock) as _);
         control.queues().queue_find(key).await.unwrap().unwrap().queue_ref()
     }
 
     /// Whether the store at `uri` has the head of the queue.
-    async fn holds(&self, uri: &str, queue: &QueueRef) -> bool {
-        let data = self.shelf.store(uri).0.data(Arc::<ManualClock>::clone(&self.clock) as _);
-        data.heads().head_get(queue).await.is_ok()
+    pub(crate) async fn holds(&self, uri: &str, queue: &QueueRef) -> bool {
+        // Whatever moves it saw.
+        self.data(uri).heads().head_get(&queue.at_epoch(u64::MAX)).await.is_ok()
     }
 
-    async fn home_holds(&self, queue: &QueueRef) -> bool {
+    pub(crate) async fn home_holds(&self, queue: &QueueRef) -> bool {
         let data = self.home.data(Arc::<ManualClock>::clone(&self.clock) as _);
-        data.heads().head_get(queue).await.is_ok()
+        data.heads().head_get(&queue.at_epoch(u64::MAX)).await.is_ok()
     }
 }
 
-fn name(text: &str) -> PoolName {
+pub(crate) fn name(text: &str) -> PoolName {
     PoolName::new(text).unwrap()
 }
 
-fn flavor(text: &str) -> FlavorName {
+pub(crate) fn flavor(text: &str) -> FlavorName {
     FlavorName::new(text).unwrap()
 }
 
-fn pool(text: &str, weight: u32) -> NewPool {
+pub(crate) fn pool(text: &str, weight: u32) -> NewPool {
     let uri = format!("memory://{text}");
     NewPool { name: name(text), uri, weight, flavor: None, options: JsonObject::new() }
 }
 
-async fn with_pools(pools: &[(&str, u32)]) -> (Installation, Engine) {
+pub(crate) async fn with_pools(pools: &[(&str, u32)]) -> (Installation, Engine) {
     let installation = Installation::new();
     let engine = installation.head(false);
     for (name, weight) in pools {
@@ -125,7 +166,7 @@ async fn with_pools(pools: &[(&str, u32)]) -> (Installation, Engine) {
     (installation, engine)
 }
 
-async fn bodies(engine: &Engine, key: &QueueKey) -> Vec<String> {
+pub(crate) async fn bodies(engine: &Engine, key: &QueueKey) -> Vec<String> {
     let page = engine.message_list(key, ListMessages::new()).await.unwrap();
     page.items.iter().map(|message| message.body.as_str().to_owned()).collect()
 }

@@ -37,6 +37,14 @@ option_table! {
         enable_virtual_pool: bool = false;
     }
 
+    /// How queues are moved between pools (docs/migration.md).
+    Migration migration "migration" {
+        /// Messages that one server moves in a second at most; 0: as many as the stores can.
+        max_messages_per_second: u32 = 0_u32, 0 to 1_000_000;
+        /// Messages that are on their way at once, and stand still for so long.
+        messages_per_part: u32 = 200_u32, 1 to 1_000;
+    }
+
     /// Where the API listens.
     Listen listen "drivers.transport.wsgi" {
         /// Address or host name to listen on.
