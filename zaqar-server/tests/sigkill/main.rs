@@ -13,6 +13,8 @@ mod keyed;
 mod ledger;
 mod load;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 #[path = "../support/uris.rs"]
 mod uris;
 mod walk;

@@ -126,6 +126,10 @@ impl Pools {
         let target = self.0.control.pools().pool_get(pool).await?;
         let entry = self.entry_or_adopt(queue).await?;
         if entry.pool == *pool {
+            if entry.source.is_some() {
+                // Whoever asks again need not wait until it stood still for long enough.
+                self.0.watched.take(queue.incarnation);
+            }
             return Ok(());
         }
         if entry.source.is_some() {

@@ -6,7 +6,7 @@
 //! (1,500 unless set).
 
 mod installation;
-mod load;
+pub(crate) mod load;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
