@@ -29,6 +29,13 @@ pub(crate) struct Connection {
     address: PoolAddress,
 }
 
+impl Connection {
+    /// Whether nothing may be removed from it now.
+    pub(crate) fn keeps_everything(&self) -> bool {
+        self.watch.is_downgraded() || self.watch.is_time_suspect()
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     open: HashMap<PoolName, Arc<Connection>>,

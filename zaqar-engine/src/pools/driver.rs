@@ -117,14 +117,14 @@ impl QueueHeadController for Pools {
     /// Wherever it lives by now: a head that was left open somewhere would keep its messages for
     /// ever.
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
-        self.forget(queue).await;
+        let mut place = self.place_now(queue).await?;
         loop {
-            let place = self.place_of(queue).await?;
             place.store.data().heads().head_close(&place.queue(queue)).await?;
-            self.forget(queue).await;
-            if self.place_of(queue).await?.is_as(&place) {
+            let now = self.place_now(queue).await?;
+            if now.is_as(&place) {
                 return Ok(());
             }
+            place = now;
         }
     }
 

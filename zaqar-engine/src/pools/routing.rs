@@ -39,9 +39,9 @@ impl Place {
         (self.epoch, moving(self)) == (other.epoch, moving(other))
     }
 
-    /// The queue for that store.
+    /// The queue for that store, to one who knows of this move at least.
     pub(super) fn queue(&self, queue: &QueueRef) -> QueueRef {
-        queue.at_epoch(self.epoch)
+        queue.at_epoch(self.epoch.max(queue.epoch))
     }
 }
 
@@ -71,9 +71,7 @@ impl Store {
         match self {
             Self::Home(_) => false,
             Self::Moving(joined) => joined.target.keeps_everything(),
-            Self::Pool(connection) => {
-                connection.watch.is_downgraded() || connection.watch.is_time_suspect()
-            }
+            Self::Pool(connection) => connection.keeps_everything(),
         }
     }
 
@@ -89,9 +87,15 @@ impl Store {
 impl Pools {
     /// Where a queue lives. Cost: a look at a cache, or two reads of the control store.
     pub(super) async fn place_of(&self, queue: &QueueRef) -> Result<Arc<Place>> {
-        if let Some(known) = self.0.places.get(&queue.incarnation).await {
-            return Ok(known);
+        match self.0.places.get(&queue.incarnation).await {
+            Some(known) => Ok(known),
+            None => self.place_now(queue).await,
         }
+    }
+
+    /// Where the catalogue says that a queue lives, whatever is remembered: what another task read
+    /// before a change may be remembered after it.
+    pub(super) async fn place_now(&self, queue: &QueueRef) -> Result<Arc<Place>> {
         let place = match self.0.control.catalogue().catalogue_get(queue).await {
             Ok(entry) => self.mapped(&entry).await?,
             Err(Error::QueueNotMapped { .. }) => {
@@ -154,8 +158,7 @@ impl Pools {
             if !matches!(answer, Err(Error::QueueGone { .. } | Error::QueueMoved { .. })) {
                 return answer;
             }
-            self.forget(queue).await;
-            let now = self.place_of(queue).await?;
+            let now = self.place_now(queue).await?;
             if now.is_as(&place) && matches!(answer, Err(Error::QueueGone { .. })) {
                 return answer;
             }

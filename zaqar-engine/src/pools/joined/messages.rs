@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    ClaimId, Created, Effect, Error, ListMessages, Message, MessageController, MessageId,
-    MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted,
-    QueueEnd, QueueRef, QueueStats, Result, Retry,
+    ClaimId, Created, DataDriver, Effect, Error, ListMessages, Message, MessageController,
+    MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueRef, QueueStats, Result, Retry,
 };
 
 use super::{Joined, gone, held, patiently};
@@ -23,6 +23,11 @@ pub(super) fn merge(
     let placed: BTreeMap<u64, Message> =
         all.map(|message| (message.marker.sequence(), message)).collect();
     placed.into_values()
+}
+
+/// Which of these messages a store holds.
+async fn found(data: &dyn DataDriver, queue: &QueueRef, ids: &[MessageId]) -> Result<Vec<Message>> {
+    Ok(held(data.messages().message_bulk_get(queue, ids).await)?.unwrap_or_default())
 }
 
 /// What a store answers about a message: `None` if it has nothing of the queue, `Some(None)` if it
@@ -138,8 +143,8 @@ impl MessageController for Joined {
     }
 
     /// The store that would refuse is asked first, so that nothing is removed if it does. A claim
-    /// that ends between the two may still let one refuse after the other has removed: the effect is
-    /// unknown then, and a repeat is safe.
+    /// that ends between the two may still let one refuse after the other has removed something: the
+    /// effect is unknown then, and a repeat is safe.
     async fn message_bulk_delete(
         &self,
         queue: &QueueRef,
@@ -147,20 +152,30 @@ impl MessageController for Joined {
         claims: Option<&[ClaimId]>,
     ) -> Result<()> {
         patiently(|| async {
-            let refuses = self.target_refuses(queue, ids, claims).await?;
-            let (first, second) = match refuses {
-                true => (self.target(), self.source()),
-                false => (self.source(), self.target()),
-            };
-            let one = held(first.messages().message_bulk_delete(queue, ids, claims).await)?;
-            let two = held(second.messages().message_bulk_delete(queue, ids, claims).await);
-            let two = two.map_err(|error| match error {
-                Error::QueueMoving { .. } | Error::QueueMoved { .. } => error,
-                refused if one.is_some() => {
-                    Error::backend("message_bulk_delete", Effect::Unknown, Retry::Later, refused)
+            let (mut first, mut second, mut there) = (self.source(), self.target(), Vec::new());
+            if let Some(claims) = claims {
+                let at_target = found(second, queue, ids).await?;
+                let is_held =
+                    |message: &Message| message.claim.is_some_and(|by| claims.contains(&by));
+                if !at_target.iter().all(is_held) {
+                    (first, second) = (second, first);
                 }
-                refused => refused,
-            })?;
+                there = self.message_bulk_get(queue, ids).await?;
+            }
+            let one = held(first.messages().message_bulk_delete(queue, ids, claims).await)?;
+            let two = match held(second.messages().message_bulk_delete(queue, ids, claims).await) {
+                Ok(two) => two,
+                Err(moved @ (Error::QueueMoving { .. } | Error::QueueMoved { .. })) => {
+                    return Err(moved);
+                }
+                Err(refused) if self.message_bulk_get(queue, ids).await?.len() == there.len() => {
+                    return Err(refused);
+                }
+                Err(refused) => {
+                    let (unknown, later) = (Effect::Unknown, Retry::Later);
+                    return Err(Error::backend("message_bulk_delete", unknown, later, refused));
+                }
+            };
             self.both(queue, one, two).await.map(drop)
         })
         .await
@@ -321,19 +336,6 @@ impl Joined {
             Err(Error::MessageNotFound { .. }) => Ok(marker),
             Err(error) => Err(error),
         }
-    }
-
-    /// Whether the target holds one of these messages, and none of these claims does.
-    async fn target_refuses(
-        &self,
-        queue: &QueueRef,
-        ids: &[MessageId],
-        claims: Option<&[ClaimId]>,
-    ) -> Result<bool> {
-        let Some(claims) = claims else { return Ok(false) };
-        let found = held(self.target().messages().message_bulk_get(queue, ids).await)?;
-        let is_held = |message: &Message| message.claim.is_some_and(|by| claims.contains(&by));
-        Ok(!found.unwrap_or_default().iter().all(is_held))
     }
 
     /// How far the move is: the lowest position that came to the target, `None` while a part is

@@ -224,9 +224,16 @@ impl QueueHeadController for Joined {
         }
     }
 
+    /// At both ends, at the target even if there is no head yet: whoever moves the queue may be about
+    /// to open it, and only what was open once stays closed.
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
         self.source().heads().head_close(queue).await?;
-        self.target().heads().head_close(queue).await
+        let target = self.target().heads();
+        match target.head_open(queue).await {
+            Ok(()) | Err(Error::QueueGone { .. } | Error::QueueMoved { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        target.head_close(queue).await
     }
 
     /// The head that takes posts.

@@ -159,7 +159,8 @@ impl Pools {
             return Ok(report);
         }
         let ends = (Arc::clone(&source.data), Arc::clone(&target.data));
-        let mut mover = Mover::new(Arc::clone(&self.0.control), &entry, ends);
+        let may_collect = !target.keeps_everything();
+        let mut mover = Mover::new(Arc::clone(&self.0.control), &entry, ends, may_collect);
         let until = Instant::now() + TURN;
         while Instant::now() < until {
             match mover.step(limit).await? {

@@ -6,12 +6,15 @@
 use std::sync::Arc;
 
 use zaqar_core::{
-    CatalogueEntry, ControlDriver, DataDriver, Effect, Error, HeadState, MovePart, MovingHold,
-    MovingMessage, PageLimit, QueueHead, QueueRef, Result, Retry,
+    CatalogueEntry, ControlDriver, DataDriver, Effect, Error, GcOptions, HeadState, MovePart,
+    MovingHold, MovingMessage, PageLimit, QueueHead, QueueRef, Result, Retry,
 };
 
 /// Records that are carried over at once.
 const RECORDS_PER_PAGE: u32 = 500;
+
+/// Collections before a move waits for others to collect.
+const COLLECTIONS_MAX: u32 = 100;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub(crate) struct Mover {
     target: Arc<dyn DataDriver>,
     /// As both stores know it.
     queue: QueueRef,
+    /// Whether anything may be removed from the target now.
+    may_collect: bool,
     /// Whether what the queue remembers was carried over, as far as this mover knows.
     records_are_there: bool,
 }
@@ -55,9 +60,10 @@ impl Mover {
         control: Arc<dyn ControlDriver>,
         entry: &CatalogueEntry,
         (source, target): (Arc<dyn DataDriver>, Arc<dyn DataDriver>),
+        may_collect: bool,
     ) -> Self {
         let queue = entry.queue.at_epoch(entry.epoch);
-        Self { control, source, target, queue, records_are_there: false }
+        Self { control, source, target, queue, may_collect, records_are_there: false }
     }
 
     pub(crate) fn queue(&self) -> &QueueRef {
@@ -70,6 +76,8 @@ impl Mover {
             return self.after_the_source().await;
         };
         if source.state == HeadState::Open {
+            // From the next step on posts wait for the target.
+            self.collect().await?;
             self.source.heads().head_move(&self.queue, self.queue.epoch).await?;
             return Ok(Step::Went { messages: 0 });
         }
@@ -119,6 +127,7 @@ impl Mover {
     async fn open(&self) -> Result<Step> {
         let opening = self.source.moves().move_begin(&self.queue).await?;
         if !self.target.moves().move_open(&self.queue, &opening).await? {
+            self.collect().await?;
             return Ok(Step::Waits(Reason::TargetNotCollected));
         }
         match self.control.catalogue().catalogue_get(&self.queue).await {
@@ -126,6 +135,18 @@ impl Mover {
             Err(Error::QueueNotMapped { .. }) => self.drop_target().await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes what is over at the target, in bounded steps: the queue may have lived there before.
+    async fn collect(&self) -> Result<()> {
+        if self.may_collect {
+            for _ in 0..COLLECTIONS_MAX {
+                if !self.target.gc(GcOptions::new()).await?.more {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn drop_target(&self) -> Result<Step> {
