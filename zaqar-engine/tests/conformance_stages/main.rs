@@ -9,7 +9,7 @@ use zaqar_conformance::reference::ReferenceHarness;
 use zaqar_conformance::{
     Drivers, Harness, Namespace, Outcome, ProcessControl, Subject, Suite, Waiver,
 };
-use zaqar_core::{Clock, NewMessage, QueueRef};
+use zaqar_core::{Capabilities, Capability, Clock, NewMessage, QueueRef};
 use zaqar_engine::Stage;
 use zaqar_engine::stages::{
     EncryptionKeys, EncryptionStage, FilterStage, MessageFilter, MetricsStage,
@@ -108,7 +108,9 @@ async fn assert_conformant(staged: Staged) {
     let report = Suite::new(Arc::new(staged)).run().await.unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     let bare = Suite::new(Arc::new(ReferenceHarness::new())).only([""]).run().await.unwrap();
-    assert_eq!(report.capabilities, bare.capabilities);
+    // Queues are moved below the stages: one that changes what is stored need not let a move through.
+    let besides = |declared: Capabilities| declared.without(Capability::LiveMove);
+    assert_eq!(besides(report.capabilities), besides(bare.capabilities));
 }
 
 /// Runs the cases that a bug must fail.
