@@ -13,14 +13,8 @@ pub(crate) fn capabilities() -> Capabilities {
         Capability::Delay,
         Capability::DeadLetter,
         Capability::VirtualTime,
+        Capability::LiveMove,
     ]
     .into_iter()
     .collect()
-}
-
-/// The same of a store that queues can be moved into and out of while they are in use.
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(crate) fn capabilities_with_moves() -> Capabilities {
-    let all = capabilities();
-    all.iter().chain([Capability::LiveMove]).collect()
 }

@@ -1,4 +1,4 @@
-//! What every server database keeps alike: the arithmetic of row ids, and the codes in columns.
+//! What every database keeps alike: the arithmetic of row ids, and the codes in columns.
 //!
 //! A message's row id is its queue's local number in the high bits and its position in the low
 //! ones, so one integer is key, order and public id together.
@@ -88,7 +88,7 @@ pub(crate) fn moved(queue: &QueueRef, epoch: i64) -> Error {
 }
 
 /// The same refusal by a head, for another caller.
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(crate) fn refused_too(queue: &QueueRef, refusal: &Error) -> Error {
     match refusal {
         Error::QueueMoved { epoch, .. } => moved(queue, counter_code(*epoch)),

@@ -10,11 +10,11 @@ mod error;
 mod findings;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod identity;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod layout;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod memory;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -11,7 +11,7 @@ use zaqar_core::{
 };
 use zaqar_storage_lanes::Lanes;
 
-use crate::capabilities::capabilities_with_moves;
+use crate::capabilities::capabilities;
 use crate::work::bounded;
 
 use super::health::Watch;
@@ -152,7 +152,7 @@ impl DataDriver for MyData {
     }
 
     fn capabilities(&self) -> Capabilities {
-        capabilities_with_moves()
+        capabilities()
     }
 
     async fn health(&self) -> Result<Health> {

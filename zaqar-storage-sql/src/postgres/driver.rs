@@ -10,7 +10,7 @@ use zaqar_core::{
 };
 use zaqar_storage_lanes::Lanes;
 
-use crate::capabilities::capabilities_with_moves;
+use crate::capabilities::capabilities;
 use crate::work::bounded;
 
 use super::health::Watch;
@@ -142,7 +142,7 @@ impl DataDriver for PgData {
     }
 
     fn capabilities(&self) -> Capabilities {
-        capabilities_with_moves()
+        capabilities()
     }
 
     async fn health(&self) -> Result<Health> {

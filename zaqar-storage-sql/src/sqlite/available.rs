@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use zaqar_core::{Error, MessageWatch, Result};
 
+use crate::codes::counter_code;
+use crate::layout::{row_id, row_of};
+
 use super::driver::Store;
 use super::reader::failed;
 use super::statement::query;
-use super::tables::{row_id, row_of};
 
 const OPERATION: &str = "message_available";
 
@@ -21,7 +23,7 @@ const AVAILABLE: &str = "SELECT w.key, \
          WHERE m.queue = h.number AND m.avail > 0 AND m.avail <= ? AND m.expires > ? \
            AND m.id > max(json_extract(w.value, '$[1]'), (h.number << 35) | h.purged)) \
      FROM json_each(?) AS w CROSS JOIN heads AS h ON h.number = json_extract(w.value, '$[0]') \
-     WHERE h.state < 2";
+     WHERE h.state < 2 AND h.epoch <= json_extract(w.value, '$[2]')";
 
 /// Says of each place whether something is behind it. The queues are known by number after their
 /// first time, so that this is one statement.
@@ -30,7 +32,7 @@ pub(crate) async fn of_watches(store: &Store, watches: &[MessageWatch]) -> Resul
     for watch in watches {
         let number = match store.reader.number(OPERATION, &watch.queue).await {
             Ok(number) => number,
-            // No head has it, and so it is told as what is gone.
+            // No head has it, and so it is told as what is gone, or moved.
             Err(Error::QueueGone { .. }) => -1,
             Err(error) => return Err(error),
         };
@@ -39,7 +41,8 @@ pub(crate) async fn of_watches(store: &Store, watches: &[MessageWatch]) -> Resul
         let after = after.unwrap_or_else(|| row_id(number, 0));
         let comma = if places.len() > 1 { "," } else { "" };
         // Writing to a text cannot fail.
-        write!(places, "{comma}[{number},{after}]").unwrap_or_default();
+        let epoch = counter_code(watch.queue.epoch);
+        write!(places, "{comma}[{number},{after},{epoch}]").unwrap_or_default();
     }
     places.push(']');
     let now = store.clock.now().as_millis();

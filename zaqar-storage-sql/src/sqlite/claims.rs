@@ -8,17 +8,16 @@ use zaqar_core::{
 };
 
 use crate::error::Failure;
+use crate::layout::{moving, row_id, ttl_code, ttl_of};
 
 use super::driver::SqliteData;
 use super::heads::Head;
 use super::intake::Operation;
 use super::leases::EXTEND;
-use super::posts::ttl_code;
 use super::reader::{check_head, failed, purged_row};
-use super::rows::{id_list, message, message_columns, ttl};
+use super::rows::{id_list, message, message_columns};
 use super::statement::{Row, Statement, query};
 use super::step::Step;
-use super::tables::row_id;
 use super::takes::{Outcome, Take, Taker};
 use super::task::Task;
 
@@ -68,7 +67,7 @@ fn read_claim(row: &Row, id: ClaimId, now: Timestamp) -> Result<Claim, sqlx::Err
     let started = Timestamp::from_millis(row.try_get(2)?);
     Ok(Claim {
         id,
-        ttl: ttl(row.try_get(1)?),
+        ttl: ttl_of(row.try_get(1)?),
         age_s: now.seconds_since(started),
         ends_at: Timestamp::from_millis(row.try_get(3)?),
     })
@@ -90,7 +89,8 @@ impl Task for UpdateClaim {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let head = step.head(&self.queue).await?;
         let ends_at = step.now.after(self.ttl);
-        let held = self.held_rows(step, &head).await?;
+        let held = held_rows(step, &head, self.id).await?;
+        check_still(&self.queue, &head, &held)?;
         if held.is_empty() {
             return Err(not_found(&self.queue, self.id).into());
         }
@@ -117,24 +117,28 @@ impl Task for UpdateClaim {
     }
 }
 
-impl UpdateClaim {
-    /// What the claim holds at this moment, with the end of each life (G6: the same step decides).
-    async fn held_rows(
-        &self,
-        step: &mut Step<'_>,
-        head: &Head,
-    ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-        let select = query(
-            "SELECT m.id, m.expires \
-             FROM json_each((SELECT messages FROM claims WHERE queue = ? AND id = ?)) AS j \
-             CROSS JOIN messages AS m ON m.id = j.value \
-             WHERE m.claim = ? AND m.avail > ? AND m.id > ?",
-        );
-        let select = bind_held(select, head.number, self.id, step.now)
-            .bind(row_id(head.number, head.purged));
-        let rows = step.rows(select).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-    }
+/// What a claim holds at this moment, with the end of each life (G6: the same step decides).
+async fn held_rows(
+    step: &mut Step<'_>,
+    head: &Head,
+    id: ClaimId,
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let select = query(
+        "SELECT m.id, m.expires \
+         FROM json_each((SELECT messages FROM claims WHERE queue = ? AND id = ?)) AS j \
+         CROSS JOIN messages AS m ON m.id = j.value \
+         WHERE m.claim = ? AND m.avail > ? AND m.id > ?",
+    );
+    let select =
+        bind_held(select, head.number, id, step.now).bind(row_id(head.number, head.purged));
+    let rows = step.rows(select).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Refuses to change a claim that holds what is on its way to another store, or from one.
+fn check_still(queue: &QueueRef, head: &Head, held: &[(i64, i64)]) -> Result<()> {
+    let still = head.still();
+    if held.iter().any(|(row, _)| still.contains(row)) { Err(moving(queue)) } else { Ok(()) }
 }
 
 /// Releases a claim.
@@ -151,6 +155,10 @@ impl Task for DeleteClaim {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let head = step.head(&self.queue).await?;
+        if head.is_frozen() {
+            let held = held_rows(step, &head, self.id).await?;
+            check_still(&self.queue, &head, &held)?;
+        }
         let bytes = self.id.as_bytes().to_vec();
         // Only what it holds at this moment: another claim may have the message by now (G6).
         let release = query(

@@ -12,19 +12,15 @@ use rusqlite::params;
 use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, QueueRef, Timestamp, limits};
 
 use crate::error::damaged;
+use crate::layout::{STEP_ROWS_MAX, count_of, message_id, row_id, ttl_of};
 
 use super::engine::{native, text};
 use super::gone::{self, Gone};
 use super::heads::Head;
 use super::leases;
-use super::rows::{count, ttl};
 use super::statement::query;
 use super::step::Step;
-use super::tables::{message_id, row_id};
 use super::takes::{Outcome, Take, Taker};
-
-/// Rows that one step may release, and may retire: K of the design.
-pub(crate) const STEP_ROWS_MAX: i64 = limits::ROWS_PER_STEP_MAX as i64;
 
 /// Releases what has matured.
 pub(crate) const RELEASE: &str = "UPDATE messages SET avail = 0, claim = NULL WHERE id IN \
@@ -40,12 +36,12 @@ const DUE: &str = "SELECT EXISTS (SELECT 1 FROM messages INDEXED BY maturing \
 /// Whether a claim exists already.
 const REPEATED: &str = "SELECT 1 FROM claims WHERE queue = ? AND id = ?";
 
-/// The first claimable messages behind a row. The window bounds the walk over expired messages that
+/// The first claimable messages between two rows. The window bounds the walk over expired messages that
 /// are still to be retired. The joins keep its order: they are loops, outermost first.
 const CLAIMABLE: &str = "SELECT m.id, m.expires, m.ttl, m.posted, m.claims, m.origin, b.checksum, \
        b.body \
      FROM (SELECT id FROM messages INDEXED BY claimable \
-           WHERE queue = ? AND avail = 0 AND id > ? ORDER BY id LIMIT ?) AS w \
+           WHERE queue = ? AND avail = 0 AND id > ? AND id < ? ORDER BY id LIMIT ?) AS w \
      CROSS JOIN messages AS m ON m.id = w.id \
      CROSS JOIN bodies AS b ON b.id = m.id \
      WHERE m.expires > ? LIMIT ?";
@@ -171,6 +167,7 @@ impl Dealer {
         let values = [
             self.head.number,
             self.after,
+            self.head.takeable_end(),
             limit.saturating_add(STEP_ROWS_MAX),
             step.now.as_millis(),
             limit,
@@ -204,11 +201,11 @@ fn found(
         },
         marker: MessageMarker::from(place),
         body: Body::from_checked(text(row.get_ref(7).map_err(native)?)?),
-        ttl: ttl(integer(2)?),
+        ttl: ttl_of(integer(2)?),
         age_s: now.seconds_since(posted_at),
         posted_at,
         claim: None,
-        claim_count: count(integer(4)?),
+        claim_count: count_of(integer(4)?),
         checksum: row.get(6).map_err(native)?,
     };
     Ok(Found { row: integer(0)?, expires: integer(1)?, message })

@@ -9,16 +9,16 @@ use zaqar_core::{
 };
 
 use crate::error::{Failure, damaged};
+use crate::layout::count_of;
 
 use super::heads::Head;
 use super::outbox::{lease_end, lease_lost, own_position, read_entry, trim};
-use super::rows::count;
 use super::statement::{Row, query};
 use super::step::Step;
 use super::subscriptions::{subscription, subscription_columns};
 use super::task::Task;
 
-/// The queue that a row describes in five columns: incarnation, project, kind, name.
+/// The queue that a row describes in five columns: incarnation, project, kind, name, epoch.
 pub(crate) fn queue_ref(row: &Row, offset: usize) -> Result<QueueRef, sqlx::Error> {
     let bad = |_| damaged("queue head");
     let number: i64 = row.try_get(offset)?;
@@ -29,7 +29,8 @@ pub(crate) fn queue_ref(row: &Row, offset: usize) -> Result<QueueRef, sqlx::Erro
         _ => QueueKind::Topic,
     };
     let name = QueueName::new(row.try_get::<&str>(offset + 3)?).map_err(bad)?;
-    Ok(QueueKey { project, kind, name }.incarnate(incarnation))
+    let epoch = row.try_get::<i64>(offset + 4)?.unsigned_abs();
+    Ok(QueueKey { project, kind, name }.incarnate(incarnation).at_epoch(epoch))
 }
 
 /// Leases subscriptions that have something to deliver.
@@ -43,7 +44,7 @@ const SELECT_DUE: &str = concat!(
     "WITH RECURSIVE q (queue) AS (SELECT min(queue) FROM outbox UNION ALL \
        SELECT (SELECT min(queue) FROM outbox WHERE queue > q.queue) FROM q \
        WHERE q.queue IS NOT NULL) \
-     SELECT h.incarnation, h.project, h.kind, h.name, s.queue, s.cursor, ",
+     SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, s.queue, s.cursor, ",
     subscription_columns!(),
     " FROM q CROSS JOIN heads AS h ON h.number = q.queue AND h.state < 2 \
        CROSS JOIN subscriptions AS s ON s.queue = q.queue \
@@ -68,9 +69,9 @@ impl Task for Lease {
         let mut deliveries = Vec::new();
         for row in step.rows(select).await? {
             let queue = queue_ref(&row, 0)?;
-            let (number, cursor): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
-            let which: i64 = row.try_get(6)?;
-            let subscription = subscription(&row, 6, &queue, step.now)?;
+            let (number, cursor): (i64, i64) = (row.try_get(5)?, row.try_get(6)?);
+            let which: i64 = row.try_get(7)?;
+            let subscription = subscription(&row, 7, &queue, step.now)?;
             let mut messages = self.due_retries(step, &queue, number, which).await?;
             let room = self.options.messages_max.as_usize().saturating_sub(messages.len());
             messages.extend(new_messages(step, &queue, number, cursor, room).await?);
@@ -115,7 +116,7 @@ impl Lease {
             let mut entry = read_entry(queue, payload)?.into_iter();
             let (_, mut message) =
                 entry.find(|(at, _)| *at == position).ok_or_else(|| damaged("retry"))?;
-            message.attempts = count(row.try_get(1)?);
+            message.attempts = count_of(row.try_get(1)?);
             messages.push(message);
         }
         Ok(messages)

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zaqar_core::{
     Capabilities, ClaimController, Clock, DataDriver, DriverInfo, GcOptions, GcReport, Health,
-    MessageController, OutboxController, ProjectId, QueueHeadController, QueueRef, Result,
-    StoreVolume, SubscriptionController,
+    MessageController, MoveController, OutboxController, ProjectId, QueueHeadController, QueueRef,
+    Result, StoreVolume, SubscriptionController,
 };
 
 use crate::capabilities::capabilities;
@@ -135,6 +135,10 @@ impl DataDriver for SqliteData {
     }
 
     fn outbox(&self) -> &dyn OutboxController {
+        self
+    }
+
+    fn moves(&self) -> &dyn MoveController {
         self
     }
 

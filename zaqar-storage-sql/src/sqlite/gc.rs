@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use zaqar_core::{GcOptions, GcReport, Result, Ttl};
 
 use crate::error::Failure;
+use crate::layout::{CLOSED, POSITION_MAX, row_id};
 
 use super::driver::SqliteData;
 use super::statement::query;
 use super::step::Step;
-use super::tables::{POSITION_MAX, row_id};
 use super::task::Task;
 
 /// Rows of one turn at the writer: few enough that whoever shares the turn hardly notices.
@@ -114,7 +114,7 @@ impl Task for Reclaim {
         );
         let Some(row) = step.row(select).await? else { return Ok(0) };
         let number: i64 = row.try_get(0)?;
-        let closed = row.try_get::<i64>(1)? == 2;
+        let closed = row.try_get::<i64>(1)? == CLOSED;
         let last = if closed { POSITION_MAX } else { row.try_get(2)? };
         let removed = self.remove_range(step, row_id(number, 0), row_id(number, last)).await?;
         if removed > 0 {
@@ -129,7 +129,8 @@ impl Task for Reclaim {
                 }
             }
         }
-        // The row of a closed incarnation stays as its tombstone: it must never open again.
+        // The row of a closed incarnation stays as its tombstone: it must never open again, unless
+        // the queue left and comes back.
         let done = query(
             "UPDATE heads SET reclaimed = ?, state = CASE state WHEN 2 THEN 3 ELSE state END \
              WHERE number = ?",

@@ -3,8 +3,12 @@
 //!
 //! A position behind the purged ones is either *alive* (its row is in `messages` with `expires > 0`)
 //! or *gone*. Rows that are removed when they are gone already, by `gc`, count no second time.
+//!
+//! A queue that comes from another store begins here with all positions before its start gone; a part
+//! that arrives brings its messages back from there, one that is removed sends them.
 
-use super::deal::STEP_ROWS_MAX;
+use crate::layout::STEP_ROWS_MAX;
+
 use super::engine::native;
 use super::statement::query;
 use super::step::Step;

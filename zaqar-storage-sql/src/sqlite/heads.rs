@@ -1,25 +1,22 @@
-//! Queue heads: the fence of every data operation, kept in memory by the writer.
-//!
-//! The cache is true as long as nobody else writes to the file: the writer compares
-//! `PRAGMA data_version` inside each transaction and forgets everything when it moved. A step that
-//! is rolled back forgets too. So two processes on one file are safe, only slower.
+//! Queue heads: the fence of every data operation. The writer keeps them in memory
+//! ([`super::head_cache`]).
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use async_trait::async_trait;
-use zaqar_core::{Error, HeadState, QueueHead, QueueHeadController, QueueRef, Result};
+use zaqar_core::{HeadState, QueueHead, QueueHeadController, QueueRef, Result};
 
 use crate::codes::{incarnation_code, kind_code};
 use crate::error::{Failure, damaged};
+use crate::layout::{
+    CLOSED, MOVED, NUMBER_MAX, OPEN, POSITION_MAX, check_state, epoch_code, gone, moved, row_id,
+    row_id_end,
+};
 
 use super::driver::SqliteData;
-use super::statement::query;
+use super::statement::{Statement, query};
 use super::step::Step;
-use super::tables::{MOVED, NUMBER_MAX, OPEN, POSITION_MAX};
 use super::task::Task;
-
-/// Heads that the cache keeps at most; beyond it, it starts afresh.
-const HEADS_CACHED_MAX: usize = 100_000;
 
 /// A head as the writer knows it.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +25,7 @@ pub(crate) struct Head {
     pub(crate) number: i64,
     /// `OPEN`, `MOVED`, or a closed state.
     pub(crate) state: i64,
-    /// Epoch of the move, if moved.
+    /// Epoch of the latest move from here or to here; 0: there was none.
     pub(crate) epoch: i64,
     /// The position that the next message gets.
     pub(crate) next: i64,
@@ -36,76 +33,46 @@ pub(crate) struct Head {
     pub(crate) purged: i64,
     /// Whether a post writes an outbox entry.
     pub(crate) subscribed: bool,
+    /// The positions that are on their way, from and to.
+    pub(crate) frozen: (i64, i64),
+    /// Whether it was closed by a move.
+    pub(crate) away: bool,
 }
 
 impl Head {
-    /// Refuses a head that does not take operations; a moved one only if they are posts.
-    pub(crate) fn check_open(&self, queue: &QueueRef, posting: bool) -> Result<()> {
-        check_state(queue, self.state, self.epoch, posting)
+    /// Refuses a head that does not take operations, or not of this caller; a moved one takes
+    /// nothing new.
+    pub(crate) fn check_open(&self, queue: &QueueRef, news: bool) -> Result<()> {
+        check_state(queue, self.state, self.epoch, news)
+    }
+
+    /// Whether a part of the queue is on its way.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.0 < self.frozen.1
+    }
+
+    /// The rows that are on their way, which nobody changes.
+    pub(crate) fn still(&self) -> Range<i64> {
+        row_id(self.number, self.frozen.0)..row_id(self.number, self.frozen.1)
+    }
+
+    /// The row before which claims and pops stop: what is on its way is next, and nothing overtakes
+    /// it.
+    pub(crate) fn takeable_end(&self) -> i64 {
+        if self.is_frozen() { self.still().start } else { row_id_end(self.number) }
     }
 }
 
-/// Refuses a state that does not take operations.
-pub(crate) fn check_state(queue: &QueueRef, state: i64, epoch: i64, posting: bool) -> Result<()> {
-    match state {
-        OPEN => Ok(()),
-        MOVED if !posting => Ok(()),
-        MOVED => {
-            Err(Error::QueueMoved { name: queue.key.name.clone(), epoch: epoch.unsigned_abs() })
-        }
-        _ => Err(gone(queue)),
-    }
+const SELECT_HEAD: &str = "SELECT number, state, epoch, next, purged, subscribed, frozen_from, \
+     frozen_to, away FROM heads WHERE incarnation = ? AND project = ? AND kind = ? AND name = ?";
+
+fn bind_queue(statement: Statement, queue: &QueueRef) -> Statement {
+    statement
+        .bind(incarnation_code(queue.incarnation))
+        .bind(queue.key.project.to_string())
+        .bind(kind_code(queue.key.kind))
+        .bind(queue.key.name.to_string())
 }
-
-/// The refusal of a closed or missing head.
-pub(crate) fn gone(queue: &QueueRef) -> Error {
-    Error::QueueGone { name: queue.key.name.clone() }
-}
-
-/// Heads by queue and incarnation: a reference that lies about its project finds nothing (G12).
-#[derive(Debug, Default)]
-pub(crate) struct HeadCache {
-    heads: HashMap<QueueRef, Head>,
-    data_version: i64,
-}
-
-impl HeadCache {
-    /// Forgets everything: a step was rolled back.
-    pub(crate) fn clear(&mut self) {
-        self.heads.clear();
-    }
-
-    /// Forgets everything if another process wrote since the last step.
-    pub(crate) fn follow(&mut self, data_version: i64) {
-        if self.data_version != data_version {
-            self.data_version = data_version;
-            self.heads.clear();
-        }
-    }
-
-    /// A head, if it is known.
-    pub(crate) fn get(&self, queue: &QueueRef) -> Option<Head> {
-        self.heads.get(queue).copied()
-    }
-
-    /// Forgets one head: it was changed in the store.
-    pub(crate) fn forget(&mut self, queue: &QueueRef) {
-        self.heads.remove(queue);
-    }
-
-    /// Keeps a changed head.
-    pub(crate) fn put(&mut self, queue: &QueueRef, head: Head) {
-        match self.heads.get_mut(queue) {
-            Some(known) => *known = head,
-            None => {
-                self.heads.insert(queue.clone(), head);
-            }
-        }
-    }
-}
-
-const SELECT_HEAD: &str = "SELECT number, state, epoch, next, purged, subscribed FROM heads \
-     WHERE incarnation = ? AND project = ? AND kind = ? AND name = ?";
 
 impl Step<'_> {
     /// The head of a queue, open or moved; `QueueGone` if it is closed or missing.
@@ -115,31 +82,58 @@ impl Step<'_> {
         Ok(head)
     }
 
+    /// As [`Self::head`], for something new.
+    pub(crate) async fn head_for_news(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
+        let head = self.head_any(queue).await?;
+        head.check_open(queue, true)?;
+        Ok(head)
+    }
+
     /// The head of a queue in whatever state; `QueueGone` if it is missing.
     pub(crate) async fn head_any(&mut self, queue: &QueueRef) -> Result<Head, Failure> {
         if let Some(head) = self.heads.get(queue) {
             return Ok(head);
         }
-        let statement = query(SELECT_HEAD)
-            .bind(incarnation_code(queue.incarnation))
-            .bind(queue.key.project.to_string())
-            .bind(kind_code(queue.key.kind))
-            .bind(queue.key.name.to_string());
-        let row = self.row(statement).await?.ok_or_else(|| gone(queue))?;
+        let row = self.row(bind_queue(query(SELECT_HEAD), queue)).await?;
+        let row = row.ok_or_else(|| gone(queue))?;
         let head = Head {
             number: row.try_get(0)?,
             state: row.try_get(1)?,
             epoch: row.try_get(2)?,
             next: row.try_get(3)?,
             purged: row.try_get(4)?,
-            subscribed: row.try_get::<i64>(5)? != 0,
+            subscribed: row.try_get(5)?,
+            frozen: (row.try_get(6)?, row.try_get(7)?),
+            away: row.try_get(8)?,
         };
-        if self.heads.heads.len() >= HEADS_CACHED_MAX {
-            self.heads.clear();
+        // `gc` goes on with closed ones, by number.
+        if head.state < CLOSED {
+            self.heads.put(queue, head);
         }
-        self.heads.put(queue, head);
         Ok(head)
     }
+}
+
+/// Makes a head, its positions starting at `start`; `None`: there is, or was, one of the incarnation.
+pub(super) async fn make_head(
+    step: &mut Step<'_>,
+    queue: &QueueRef,
+    epoch: i64,
+    start: i64,
+) -> Result<Option<i64>, Failure> {
+    // An incarnation is taken once, whoever asks: the row stays behind as a tombstone.
+    let insert = query(
+        "INSERT INTO heads (incarnation, project, kind, name, state, epoch, next, gone, \
+           frozen_from, frozen_to) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?6 - 1, ?6, ?6) \
+         ON CONFLICT (incarnation) DO NOTHING RETURNING number",
+    );
+    let insert = bind_queue(insert, queue).bind(epoch).bind(start);
+    let Some(row) = step.row(insert).await? else { return Ok(None) };
+    let number: i64 = row.try_get(0)?;
+    if number > NUMBER_MAX {
+        return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
+    }
+    Ok(Some(number))
 }
 
 #[derive(Debug)]
@@ -151,24 +145,11 @@ impl Task for OpenHead {
     const OPERATION: &'static str = "head_open";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let queue = &self.0;
-        // An incarnation is taken once, whoever asks: the row stays behind as a tombstone.
-        let insert = query(
-            "INSERT INTO heads (incarnation, project, kind, name, state) VALUES (?, ?, ?, ?, 0) \
-             ON CONFLICT (incarnation) DO NOTHING RETURNING number",
-        )
-        .bind(incarnation_code(queue.incarnation))
-        .bind(queue.key.project.to_string())
-        .bind(kind_code(queue.key.kind))
-        .bind(queue.key.name.to_string());
-        if let Some(row) = step.row(insert).await? {
-            if row.try_get::<i64>(0)? > NUMBER_MAX {
-                return Err(Failure::Engine(damaged("queue number (all 2^28 are used)")));
-            }
+        if make_head(step, &self.0, 0, 1).await?.is_some() {
             return Ok(());
         }
-        let head = step.head_any(queue).await?;
-        if head.state == OPEN { Ok(()) } else { Err(gone(queue).into()) }
+        // A head that was left is opened again by a move alone.
+        step.head(&self.0).await.map(drop)
     }
 }
 
@@ -181,9 +162,10 @@ impl Task for CloseHead {
     const OPERATION: &'static str = "head_close";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = match step.head(&self.0).await {
-            Ok(head) => head,
-            Err(Failure::Refused(_)) => return Ok(()),
+        let head = match step.head_any(&self.0).await {
+            // Whoever closes it need not know where it is.
+            Ok(head) if head.state < CLOSED => head,
+            Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
         let close =
@@ -219,18 +201,27 @@ impl Task for MoveHead {
     const OPERATION: &'static str = "head_move";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<QueueHead, Failure> {
-        let mut head = step.head(&self.queue).await?;
-        let epoch = i64::try_from(self.epoch)
-            .map_err(|_| Error::Invalid { field: "epoch", reason: "is out of range".into() })?;
-        if head.state == MOVED && epoch < head.epoch {
-            head.check_open(&self.queue, true)?;
+        let mut head = step.head_any(&self.queue).await?;
+        let epoch = epoch_code(self.epoch)?;
+        if head.state >= CLOSED {
+            return Err(gone(&self.queue).into());
         }
-        let update = query("UPDATE heads SET state = 1, epoch = ? WHERE number = ?")
-            .bind(epoch)
-            .bind(head.number);
+        if epoch < head.epoch {
+            return Err(moved(&self.queue, head.epoch).into());
+        }
+        if head.state == OPEN {
+            head.frozen = (head.next, head.next);
+        }
+        (head.state, head.epoch) = (MOVED, epoch);
+        let update = query(
+            "UPDATE heads SET state = 1, epoch = ?, frozen_from = ?, frozen_to = ? \
+             WHERE number = ?",
+        )
+        .bind(epoch)
+        .bind(head.frozen.0)
+        .bind(head.frozen.1)
+        .bind(head.number);
         step.execute(update).await?;
-        head.state = MOVED;
-        head.epoch = epoch;
         step.heads.put(&self.queue, head);
         Ok(public_head(&head))
     }
@@ -242,7 +233,7 @@ fn public_head(head: &Head) -> QueueHead {
         _ => HeadState::Open,
     };
     let sequence_next = head.next.min(POSITION_MAX).unsigned_abs();
-    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: false }
+    QueueHead { state, sequence_next, subscribed: head.subscribed, frozen: head.is_frozen() }
 }
 
 #[async_trait]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rusqlite::params;
 use zaqar_core::{CreateClaim, Message, Timestamp};
 
+use crate::layout::ttl_code;
+
 use super::deal::Found;
 use super::engine::native;
 use super::heads::Head;
-use super::posts::ttl_code;
 use super::rows::{id_list, runs};
 use super::statement::query;
 use super::step::Step;

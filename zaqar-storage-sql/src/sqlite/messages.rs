@@ -10,6 +10,8 @@ use zaqar_core::{
     QueueRef, QueueStats, Result, Timestamp,
 };
 
+use crate::layout::{WINDOW, row_id, row_id_end};
+
 use super::available;
 use super::driver::SqliteData;
 use super::intake::Operation;
@@ -21,11 +23,7 @@ use super::rows::{id_list, message, message_columns};
 use super::statement::query;
 use super::stats;
 use super::sweep::ReleaseMatured;
-use super::tables::{row_id, row_id_end};
 use super::takes::{Outcome, Take, Taker};
-
-/// Rows that one step of a listing examines: ten times K.
-const WINDOW: i64 = 10 * zaqar_core::limits::ROWS_PER_STEP_MAX as i64;
 
 const LIST: &str = "message_list";
 

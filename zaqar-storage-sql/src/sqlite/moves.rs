@@ -4,11 +4,10 @@ use async_trait::async_trait;
 use zaqar_core::{Created, MessageMarker, MovedMessage, QueueRef};
 
 use crate::error::{Failure, damaged};
+use crate::layout::{POSITION_MAX, message_id, row_id, ttl_code};
 
-use super::posts::ttl_code;
 use super::statement::query;
 use super::step::Step;
-use super::tables::{POSITION_MAX, message_id, row_id};
 use super::task::Task;
 
 /// Hides everything posted so far behind a mark; `gc` removes it.
@@ -58,8 +57,7 @@ impl Task for InsertMoved {
     const OPERATION: &'static str = "message_insert_moved";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Self::Output, Failure> {
-        let mut head = step.head_any(&self.queue).await?;
-        head.check_open(&self.queue, true)?;
+        let mut head = step.head(&self.queue).await?;
         let place = |row| {
             message_id(self.queue.incarnation, row)
                 .map(MessageMarker::from)
@@ -72,6 +70,7 @@ impl Task for InsertMoved {
         if let Some(row) = step.row(known).await? {
             return Ok(Created::Existing(place(row.try_get(0)?)?));
         }
+        head.check_open(&self.queue, true)?;
         let row = row_id(head.number, head.next);
         head.next += 1;
         if head.next > POSITION_MAX {

@@ -19,7 +19,7 @@ use super::config::SqliteConfig;
 use super::driver::{SqliteData, Store};
 use super::engine::{BUSY_TIMEOUT, Engine};
 use super::file::File;
-use super::heads::HeadCache;
+use super::head_cache::HeadCache;
 use super::intake::Intake;
 use super::reader::Reader;
 use super::statement::{FromValue, query};

@@ -9,15 +9,13 @@ use zaqar_core::{
 };
 
 use crate::error::{Failure, damaged};
+use crate::layout::{STEP_ROWS_MAX, count_of, message_id, position_of, row_id, ttl_code};
 
-use super::deal::STEP_ROWS_MAX;
 use super::deliveries::{Complete, Lease, Renew};
 use super::driver::SqliteData;
-use super::posts::ttl_code;
 use super::reader::{check_head, failed};
 use super::statement::{Row, query};
 use super::step::Step;
-use super::tables::{message_id, position_of, row_id};
 use super::task::Task;
 use super::transfers::{CompleteTransfer, LeaseTransfers};
 
@@ -208,13 +206,14 @@ impl OutboxController for SqliteData {
     }
 }
 
-fn exhausted(row: &Row) -> Result<ExhaustedDelivery, sqlx::Error> {
+/// Reads a delivery that was given up; its columns are behind one that is not its own.
+pub(super) fn exhausted(row: &Row) -> Result<ExhaustedDelivery, sqlx::Error> {
     let message: &str = row.try_get(2)?;
     Ok(ExhaustedDelivery {
         number: row.try_get::<i64>(1)?.unsigned_abs(),
         message: message.parse().map_err(|_| damaged("message id"))?,
         subscriber: row.try_get(3)?,
-        attempts: super::rows::count(row.try_get(4)?),
+        attempts: count_of(row.try_get(4)?),
         reason: row.try_get(5)?,
         at: Timestamp::from_millis(row.try_get(6)?),
     })

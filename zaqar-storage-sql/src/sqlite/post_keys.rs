@@ -3,9 +3,9 @@
 use zaqar_core::{Error, PostKey, Posted, QueueRef};
 
 use crate::error::Failure;
+use crate::layout::{length_code, posted, row_id};
 
 use super::heads::Head;
-use super::posts;
 use super::statement::query;
 use super::step::Step;
 
@@ -27,7 +27,7 @@ pub(crate) async fn find(
         return Err(Error::IdempotencyConflict.into());
     }
     let count = usize::try_from(row.try_get::<i64>(2)?).unwrap_or(0);
-    let mut posted = posts::ids(queue, head, row.try_get(1)?, count)?;
+    let mut posted = posted(queue, row_id(head.number, row.try_get(1)?), count)?;
     posted.repeated = true;
     Ok(Some(posted))
 }
@@ -48,7 +48,7 @@ pub(crate) async fn record(
     .bind(key.key.to_string())
     .bind(key.digest.to_vec())
     .bind(first)
-    .bind(i64::try_from(count).unwrap_or(i64::MAX))
+    .bind(length_code(count))
     .bind(step.now.after(key.keep).as_millis());
     step.execute(insert).await?;
     Ok(())

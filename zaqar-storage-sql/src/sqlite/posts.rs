@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use rusqlite::params;
 use tokio::sync::oneshot;
-use zaqar_core::{
-    Effect, Error, MessageId, NewMessage, PostMessages, Posted, QueueRef, Result, Ttl,
-};
+use zaqar_core::{Effect, Error, NewMessage, PostMessages, Posted, QueueRef, Result, Ttl};
 
 use crate::error::{Failure, engine_error};
+use crate::layout::{
+    CLAIMABLE, POSITION_MAX, length_code, positions_used_up, posted, row_id, ttl_code,
+};
 
 use super::engine::native;
 use super::heads::Head;
 use super::outbox;
 use super::post_keys;
 use super::step::Step;
-use super::tables::{CLAIMABLE, POSITION_MAX, message_id, row_id};
 use super::task::answer;
 
-const INSERT_BODY: &str = "INSERT INTO bodies (id, body, checksum) VALUES (?, ?, ?)";
+pub(super) const INSERT_BODY: &str = "INSERT INTO bodies (id, body, checksum) VALUES (?, ?, ?)";
 const INSERT_MESSAGE: &str = "INSERT INTO messages \
        (id, queue, avail, expires, ttl, posted, claims, client) VALUES (?, ?, ?, ?, ?, ?, 0, ?)";
 const UPDATE_COUNTER: &str = "UPDATE heads SET next = ? WHERE number = ?";
@@ -77,7 +77,8 @@ pub(crate) async fn execute(step: &mut Step<'_>, posts: &mut [Post]) -> Result<(
     for (post, first) in posts.iter_mut().zip(&firsts) {
         if let Some((head, first)) = first {
             record(step, post, head, *first).await?;
-            post.outcome = Some(ids(&post.queue, head, *first, post.messages.len()));
+            let first = row_id(head.number, *first);
+            post.outcome = Some(posted(&post.queue, first, post.messages.len()));
         }
     }
     Ok(())
@@ -92,19 +93,19 @@ enum Placed {
 
 /// Checks the head and the key, and takes the positions.
 async fn place(step: &mut Step<'_>, post: &Post) -> Result<Placed, Failure> {
-    let mut head = step.head_any(&post.queue).await?;
-    head.check_open(&post.queue, true)?;
+    let mut head = step.head(&post.queue).await?;
+    // What a key stands for is told where it is known, also after the queue has moved (G3).
     if let Some(key) = &post.options.key
         && let Some(posted) = post_keys::find(step, &post.queue, &head, key).await?
     {
         return Ok(Placed::Before(posted));
     }
+    head.check_open(&post.queue, true)?;
     let first = head.next;
     // At most a thousand messages, so the sum cannot overflow.
-    head.next += i64::try_from(post.messages.len()).unwrap_or(POSITION_MAX);
+    head.next += length_code(post.messages.len());
     if head.next > POSITION_MAX {
-        let reason = "has used up its positions; use another queue".to_owned();
-        return Err(Error::Invalid { field: "queue", reason }.into());
+        return Err(positions_used_up().into());
     }
     step.heads.put(&post.queue, head);
     if let Some(key) = &post.options.key {
@@ -154,12 +155,6 @@ fn insert(
     Ok(())
 }
 
-/// The stored form of a time-to-live.
-pub(crate) fn ttl_code(ttl: Ttl) -> i64 {
-    // At most TTL_S_MAX, by construction.
-    i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)
-}
-
 /// Records what else belongs to the post: its outbox entry (G13).
 async fn record(
     step: &mut Step<'_>,
@@ -171,13 +166,4 @@ async fn record(
         outbox::record_post(step, head.number, first, &post.messages).await?;
     }
     Ok(())
-}
-
-/// The ids of `count` messages from position `first` on.
-pub(crate) fn ids(queue: &QueueRef, head: &Head, first: i64, count: usize) -> Result<Posted> {
-    let ids: Result<Vec<MessageId>, _> = (first..)
-        .take(count)
-        .map(|position| message_id(queue.incarnation, row_id(head.number, position)))
-        .collect();
-    Ok(Posted { ids: ids?, repeated: false })
 }

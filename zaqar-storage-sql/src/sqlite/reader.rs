@@ -1,22 +1,22 @@
 //! Reads: WAL snapshots on connections of their own, beside the writer, on threads that may block.
 //!
 //! A read cannot check the queue head inside a writer's step, so it checks *after* it has read: an
-//! incarnation that is open afterwards was open throughout, because closed is for ever (G11).
+//! incarnation that is open afterwards was open throughout, because closed is for ever (G11), and one
+//! that left and came back had nothing in between.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
-use zaqar_core::{Effect, Error, MessageId, QueueRef, Result};
+use zaqar_core::{Effect, Error, Incarnation, MessageId, QueueKey, QueueRef, Result};
 
 use crate::codes::{incarnation_code, kind_code};
 use crate::error::engine_error;
+use crate::layout::{check_state, gone, row_id, row_of};
 
 use super::engine::Engine;
-use super::heads::{check_state, gone};
 use super::statement::{Row, Statement, query};
-use super::tables::{row_id, row_of};
 
 /// Connections for reading.
 const READERS: u32 = 4;
@@ -53,7 +53,7 @@ pub(crate) struct Reader {
     /// One for each connection that may be in use.
     permits: Arc<Semaphore>,
     /// Numbers never change, so an entry is true for ever; the head check follows each read.
-    numbers: RwLock<HashMap<QueueRef, i64>>,
+    numbers: RwLock<HashMap<Incarnation, (QueueKey, i64)>>,
 }
 
 /// The connections that nobody uses at the moment; they are opened as they are needed.
@@ -137,8 +137,7 @@ impl Reader {
 
     /// The local number of a queue; `QueueGone` if it has no head.
     pub(crate) async fn number(&self, operation: &'static str, queue: &QueueRef) -> Result<i64> {
-        let known = self.numbers.read().unwrap_or_else(PoisonError::into_inner).get(queue).copied();
-        if let Some(number) = known {
+        if let Some(number) = self.known_number(queue) {
             return Ok(number);
         }
         let select = query(
@@ -156,8 +155,15 @@ impl Reader {
         if numbers.len() >= NUMBERS_CACHED_MAX {
             numbers.clear();
         }
-        numbers.insert(queue.clone(), number);
+        numbers.insert(queue.incarnation, (queue.key.clone(), number));
         Ok(number)
+    }
+
+    fn known_number(&self, queue: &QueueRef) -> Option<i64> {
+        let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
+        let (key, number) = numbers.get(&queue.incarnation)?;
+        // A reference that lies about its project finds nothing (G12).
+        (*key == queue.key).then_some(*number)
     }
 
     /// The row that holds, or held, a message; `None` if this queue never held it.

@@ -1,12 +1,14 @@
 //! Deletes: each is looked up, decided and done in turn.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use zaqar_core::{ClaimId, Effect, Error, MessageId, QueueRef, Result, Timestamp};
 
 use crate::error::{Failure, damaged, engine_error};
+use crate::layout::{moving, row_id, row_of};
 
 use super::engine::native;
 use super::gone::Gone;
@@ -14,7 +16,7 @@ use super::heads::Head;
 use super::rows::{claim_id, runs};
 use super::statement::query;
 use super::step::Step;
-use super::tables::{PARKED, row_id, row_of};
+use super::tables::PARKED;
 use super::task::answer;
 
 /// Under which condition messages may go.
@@ -108,7 +110,10 @@ pub(crate) async fn execute(
         // What an earlier attempt decided was rolled back with it.
         removal.outcome = None;
         let removed = match find_rows(step, &removal.queue, &removal.ids).await {
-            Ok(rows) => remove(step, &removal.rule, &rows, &mut gone),
+            Ok((head, rows)) => {
+                let still = Still { queue: &removal.queue, rows: head.still() };
+                remove(step, &removal.rule, &rows, &still, &mut gone)
+            }
             Err(failure) => Err(failure),
         };
         removal.outcome = Some(match removed {
@@ -125,10 +130,11 @@ fn remove(
     step: &Step<'_>,
     rule: &Rule,
     rows: &[(i64, MessageId)],
+    still: &Still<'_>,
     gone: &mut Gone,
 ) -> Result<(), Failure> {
     let stored = look(step, rows)?;
-    let doomed = decide(rule, rows, &stored, step.now)?;
+    let doomed = decide(rule, rows, &stored, still, step.now)?;
     delete_rows(step, &doomed)?;
     gone.add(&doomed);
     Ok(())
@@ -152,12 +158,18 @@ fn look(step: &Step<'_>, rows: &[(i64, MessageId)]) -> Result<HashMap<i64, Store
     Ok(found)
 }
 
-/// The rows of the messages that are or could be there.
+/// What is on its way to another store, or from one.
+struct Still<'q> {
+    queue: &'q QueueRef,
+    rows: Range<i64>,
+}
+
+/// The head, and the rows of the messages that are or could be there.
 pub(crate) async fn find_rows(
     step: &mut Step<'_>,
     queue: &QueueRef,
     ids: &[MessageId],
-) -> Result<Vec<(i64, MessageId)>, Failure> {
+) -> Result<(Head, Vec<(i64, MessageId)>), Failure> {
     let head = step.head(queue).await?;
     let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
@@ -169,7 +181,7 @@ pub(crate) async fn find_rows(
         let purged = row_id(head.number, head.purged);
         rows.extend(row.filter(|row| *row > purged).map(|row| (row, *id)));
     }
-    Ok(rows)
+    Ok((head, rows))
 }
 
 /// The row of a message that was moved into this queue.
@@ -189,6 +201,7 @@ fn decide(
     rule: &Rule,
     rows: &[(i64, MessageId)],
     stored: &HashMap<i64, Stored>,
+    still: &Still<'_>,
     now: Timestamp,
 ) -> Result<Vec<i64>> {
     let mut doomed = Vec::with_capacity(rows.len());
@@ -196,6 +209,10 @@ fn decide(
         let Some(standing) = stored.get(row).and_then(|stored| stored.standing(now)) else {
             continue;
         };
+        // A parked one stays here.
+        if still.rows.contains(row) && standing != Standing::Parked {
+            return Err(moving(still.queue));
+        }
         if permits(rule, standing, *id)? {
             doomed.push(*row);
         }

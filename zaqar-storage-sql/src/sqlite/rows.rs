@@ -1,11 +1,11 @@
 //! Message rows, as every read selects them.
 
-use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, Timestamp, Ttl};
+use zaqar_core::{Body, ClaimId, Incarnation, Message, MessageMarker, Timestamp};
 
 use crate::error::damaged;
+use crate::layout::{count_of, message_id, ttl_of};
 
 use super::statement::Row;
-use super::tables::message_id;
 
 /// The columns of a message, `m` being its small row and `b` its body. [`message`] reads them.
 macro_rules! message_columns {
@@ -40,11 +40,11 @@ pub(crate) fn message(
         id,
         marker: MessageMarker::from(place),
         body: Body::from_checked(row.try_get::<&str>(offset + 7)?),
-        ttl: ttl(row.try_get(offset + 1)?),
+        ttl: ttl_of(row.try_get(offset + 1)?),
         age_s: now.seconds_since(posted_at),
         posted_at,
         claim,
-        claim_count: count(row.try_get(offset + 3)?),
+        claim_count: count_of(row.try_get(offset + 3)?),
         checksum: row.try_get(offset + 8)?,
     })
 }
@@ -52,16 +52,6 @@ pub(crate) fn message(
 /// Reads a claim id.
 pub(crate) fn claim_id(bytes: &[u8]) -> Result<ClaimId, sqlx::Error> {
     ClaimId::from_slice(bytes).map_err(|_| damaged("claim id"))
-}
-
-/// Reads a time-to-live.
-pub(crate) fn ttl(seconds: i64) -> Ttl {
-    Ttl::from_secs_clamped(seconds.unsigned_abs())
-}
-
-/// Reads a small count.
-pub(crate) fn count(stored: i64) -> u32 {
-    u32::try_from(stored).unwrap_or(u32::MAX)
 }
 
 /// The unbroken ranges of row ids, first and last, in which sorted ids lie.

@@ -5,11 +5,11 @@ use zaqar_core::{
 };
 
 use crate::error::damaged;
+use crate::layout::{message_id, row_id_end};
 
 use super::driver::Store;
 use super::reader::{check_head, failed, purged_row};
 use super::statement::{Row, query};
-use super::tables::{message_id, row_id_end};
 
 const OPERATION: &str = "message_stats";
 

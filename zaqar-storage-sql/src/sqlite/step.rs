@@ -6,7 +6,7 @@ use rusqlite::CachedStatement;
 use zaqar_core::{Clock, Timestamp};
 
 use super::engine::Engine;
-use super::heads::HeadCache;
+use super::head_cache::HeadCache;
 use super::statement::{Row, Statement, query};
 
 /// One write transaction. It holds the write lock.

@@ -8,10 +8,9 @@ use zaqar_core::{
 };
 
 use crate::error::{Failure, damaged};
+use crate::layout::{STEP_ROWS_MAX, ttl_code};
 
-use super::deal::STEP_ROWS_MAX;
 use super::heads::Head;
-use super::posts::ttl_code;
 use super::statement::query;
 use super::step::Step;
 use super::subscriptions::{number_of, subscription, subscription_columns};
@@ -72,7 +71,7 @@ async fn remove(step: &mut Step<'_>, number: i64, subscription: i64) -> Result<(
 }
 
 /// Brings the head's flag in line with the subscriptions, and drops what nobody needs any more.
-async fn settle_head(
+pub(super) async fn settle_head(
     step: &mut Step<'_>,
     queue: Option<&QueueRef>,
     number: i64,
@@ -105,7 +104,7 @@ impl Task for Create {
     const OPERATION: &'static str = "subscription_create";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Self::Output, Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         let known = find_by_subscriber(step, &self.queue, &head, &self.new.subscriber).await?;
         if let Some((number, known)) = known {
             if known.expires_at > step.now {
@@ -187,7 +186,7 @@ impl Task for Update {
     const OPERATION: &'static str = "subscription_update";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         let (number, before) = find(step, &self.queue, &head, self.id).await?;
         if let Some(subscriber) = self.changes.subscriber.clone()
             && subscriber != before.subscriber
@@ -273,7 +272,7 @@ impl Task for Confirm {
     const OPERATION: &'static str = "subscription_confirm";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         let (number, before) = find(step, &self.queue, &head, self.id).await?;
         let change = query("UPDATE subscriptions SET confirmed = ? WHERE queue = ? AND number = ?")
             .bind(self.confirmed)
@@ -302,7 +301,7 @@ impl Task for Remove {
     const OPERATION: &'static str = "subscription_delete";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = step.head(&self.queue).await?;
+        let head = step.head_for_news(&self.queue).await?;
         match self.id {
             Some(id) => match number_of(&self.queue, id) {
                 Some(number) => remove(step, head.number, number).await?,

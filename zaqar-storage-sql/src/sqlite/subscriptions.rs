@@ -7,10 +7,10 @@ use zaqar_core::{
 };
 
 use crate::error::damaged;
+use crate::layout::ttl_of;
 
 use super::driver::SqliteData;
 use super::reader::{check_head, failed};
-use super::rows::ttl;
 use super::statement::{Row, query};
 use super::subscription_changes::{CollectEnded, Confirm, Create, Remove, Update};
 
@@ -37,7 +37,7 @@ pub(crate) fn subscription(
     Ok(Subscription {
         id,
         subscriber: row.try_get(offset + 1)?,
-        ttl: ttl(row.try_get(offset + 2)?),
+        ttl: ttl_of(row.try_get(offset + 2)?),
         age_s: now.seconds_since(Timestamp::from_millis(row.try_get(offset + 3)?)),
         expires_at: Timestamp::from_millis(row.try_get(offset + 4)?),
         options: serde_json::from_str(options).map_err(|_| damaged("subscription options"))?,

@@ -5,8 +5,9 @@ use async_trait::async_trait;
 use zaqar_core::{GcReport, Result};
 
 use crate::error::Failure;
+use crate::layout::STEP_ROWS_MAX;
 
-use super::deal::{RELEASE, STEP_ROWS_MAX};
+use super::deal::RELEASE;
 use super::driver::SqliteData;
 use super::gone;
 use super::reader::failed;

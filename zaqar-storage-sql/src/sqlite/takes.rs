@@ -8,6 +8,7 @@ use zaqar_core::{
 };
 
 use crate::error::{Failure, engine_error};
+use crate::layout::refused_too;
 
 use super::deal::Dealer;
 use super::intake::{Intake, Operation};
@@ -123,17 +124,15 @@ pub(crate) async fn execute(step: &mut Step<'_>, takes: &mut [Take]) -> Result<(
         match step.head(&queue).await {
             Ok(head) => Dealer::new(queue, head).deal(step, takes).await?,
             Err(Failure::Engine(error)) => return Err(error),
-            Err(Failure::Refused(error)) => refuse(&queue, error, takes),
+            Err(Failure::Refused(error)) => refuse(&queue, &error, takes),
         }
     }
     Ok(())
 }
 
-/// Each caller gets a refusal of its own; the first one's is as good for all.
-fn refuse(queue: &QueueRef, error: Error, takes: Vec<&mut Take>) {
-    let mut first = Some(error);
+/// Each caller gets a refusal of its own.
+fn refuse(queue: &QueueRef, refusal: &Error, takes: Vec<&mut Take>) {
     for take in takes {
-        let error = first.take().unwrap_or_else(|| super::heads::gone(queue));
-        take.outcome = Outcome::Refused(error);
+        take.outcome = Outcome::Refused(refused_too(queue, refusal));
     }
 }

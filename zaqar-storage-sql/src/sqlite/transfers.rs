@@ -7,15 +7,14 @@ use zaqar_core::{
 };
 
 use crate::error::{Failure, damaged};
+use crate::layout::{count_of, message_id, ttl_of};
 
 use super::deliveries::queue_ref;
 use super::gone::Gone;
 use super::outbox::{lease_end, lease_lost};
 use super::removals::{delete_rows, find_rows};
-use super::rows::{count, ttl};
 use super::statement::{Row, query};
 use super::step::Step;
-use super::tables::message_id;
 use super::task::Task;
 
 /// Leases transfers that nobody holds.
@@ -27,8 +26,8 @@ pub(crate) struct LeaseTransfers {
     pub(crate) limit: PageLimit,
 }
 
-const SELECT_FREE: &str = "SELECT h.incarnation, h.project, h.kind, h.name, t.id, t.target, t.ttl, \
-       m.posted, m.claims, m.origin, b.body, b.checksum \
+const SELECT_FREE: &str = "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, t.id, t.target, \
+       t.ttl, m.posted, m.claims, m.origin, b.body, b.checksum \
      FROM transfers AS t CROSS JOIN heads AS h ON h.number = t.queue AND h.state < 2 \
        CROSS JOIN messages AS m ON m.id = t.id CROSS JOIN bodies AS b ON b.id = t.id \
      WHERE t.lease_ends <= ?1 AND (?2 IS NULL OR t.queue = ?2) ORDER BY t.id LIMIT ?3";
@@ -51,7 +50,7 @@ impl Task for LeaseTransfers {
         let mut transfers = Vec::with_capacity(rows.len());
         let mut leased = Vec::with_capacity(rows.len());
         for row in &rows {
-            leased.push(row.try_get(4)?);
+            leased.push(row.try_get(5)?);
             transfers.push(self.read(row)?);
         }
         let hold = query(
@@ -69,19 +68,19 @@ impl Task for LeaseTransfers {
 impl LeaseTransfers {
     fn read(&self, row: &Row) -> Result<Transfer, sqlx::Error> {
         let source = queue_ref(row, 0)?;
-        let id = match row.try_get::<Option<&str>>(9)? {
+        let id = match row.try_get::<Option<&str>>(10)? {
             Some(origin) => origin.parse().map_err(|_| damaged("message origin"))?,
-            None => message_id(source.incarnation, row.try_get(4)?)
+            None => message_id(source.incarnation, row.try_get(5)?)
                 .map_err(|_| damaged("message id"))?,
         };
-        let target: &str = row.try_get(5)?;
+        let target: &str = row.try_get(6)?;
         let message = MovedMessage {
             id,
-            body: Body::from_checked(row.try_get::<&str>(10)?),
-            ttl: ttl(row.try_get(6)?),
-            claim_count: count(row.try_get(8)?),
-            posted_at: Timestamp::from_millis(row.try_get(7)?),
-            checksum: row.try_get(11)?,
+            body: Body::from_checked(row.try_get::<&str>(11)?),
+            ttl: ttl_of(row.try_get(7)?),
+            claim_count: count_of(row.try_get(9)?),
+            posted_at: Timestamp::from_millis(row.try_get(8)?),
+            checksum: row.try_get(12)?,
         };
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         Ok(Transfer { source, target, message, lease: self.lease })
@@ -102,7 +101,7 @@ impl Task for CompleteTransfer {
     const OPERATION: &'static str = "transfer_complete";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let rows = find_rows(step, &self.source, &[self.id]).await?;
+        let (_, rows) = find_rows(step, &self.source, &[self.id]).await?;
         let Some((row, _)) = rows.first().copied() else { return Ok(()) };
         let select = query("SELECT lease FROM transfers WHERE id = ?").bind(row);
         // No record: it was completed before, or purged with its queue.

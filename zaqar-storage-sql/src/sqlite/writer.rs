@@ -16,7 +16,7 @@ use crate::error::is_full;
 
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
-use super::heads::HeadCache;
+use super::head_cache::HeadCache;
 use super::intake::{Intake, Operation};
 use super::posts::{self, Post};
 use super::removals::{self, Removal};

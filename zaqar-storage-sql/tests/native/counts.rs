@@ -13,15 +13,16 @@ use zaqar_storage_sql::{OpenOptions, SqlDrivers};
 use crate::{queue, raw, uri};
 
 /// Everything that is stored and not retired, counted one by one.
-const LIVING_ROWS: &str = "SELECT count(*) FROM messages AS m JOIN heads AS h ON h.number = m.queue \
+pub(crate) const LIVING_ROWS: &str = "SELECT count(*) FROM messages AS m JOIN heads AS h ON h.number = m.queue \
      WHERE h.incarnation = ? AND m.expires > 0 AND m.id > (h.number << 35) | h.purged";
-const LIVING_COUNTED: &str = "SELECT next - 1 - purged - gone FROM heads WHERE incarnation = ?";
+pub(crate) const LIVING_COUNTED: &str =
+    "SELECT next - 1 - purged - gone FROM heads WHERE incarnation = ?";
 
 /// Which operations come in which order: splitmix64.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
+    pub(crate) fn throw(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -37,7 +38,7 @@ struct World {
     dice: Dice,
 }
 
-fn limit(count: u32) -> anyhow::Result<PageLimit> {
+pub(crate) fn limit(count: u32) -> anyhow::Result<PageLimit> {
     Ok(PageLimit::new(count)?)
 }
 
@@ -87,7 +88,7 @@ impl World {
     }
 }
 
-async fn number(
+pub(crate) async fn number(
     file: &mut SqliteConnection,
     text: &'static str,
     of: &QueueRef,
