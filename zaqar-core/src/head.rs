@@ -65,7 +65,8 @@ pub trait QueueHeadController: std::fmt::Debug + Send + Sync + 'static {
     async fn head_open(&self, queue: &QueueRef) -> Result<()>;
 
     /// Closes the head for good and answers at once, however many messages there are; `gc` removes
-    /// what it held. Silent if there is none or it is closed already.
+    /// what it held. One that was [left](crate::MoveController::move_leave) is closed for good as
+    /// well. Silent if there is none or it is closed already.
     ///
     /// # Guarantees
     /// G11: on `Ok` every operation that begins later is refused with `QueueGone`, and no message
@@ -85,7 +86,7 @@ pub trait QueueHeadController: std::fmt::Debug + Send + Sync + 'static {
     /// One record changes; the messages are `gc`'s work. O(1), however many messages there are.
     ///
     /// # Conformance
-    /// `head.close.*`, `batch.post.*`, `cancel.head.*`, `dead_letter.close.*`.
+    /// `head.close.*`, `batch.post.*`, `cancel.head.*`, `dead_letter.close.*`, `move.close.*`.
     async fn head_close(&self, queue: &QueueRef) -> Result<()>;
 
     /// Reads the head; `QueueGone` if it is missing or closed.

@@ -58,10 +58,6 @@ const WAIVED: &[(&str, &[&str])] = &[
         "of messages at both ends some may be deleted when their claim ends in between: in doubt",
         &["loss.concurrent.many_producers"],
     ),
-    (
-        "a mover that is late may open a store that the queue left before it was deleted",
-        &["loss.concurrent.queue_delete_races_post"],
-    ),
     ("a stale route is told that there may be something: who looks finds out", &["available."]),
     (
         "the harness moves the heads itself, and collects what they leave",
@@ -70,8 +66,7 @@ const WAIVED: &[(&str, &[&str])] = &[
 ];
 
 /// The trials among them.
-const TRIALS: [&str; 2] =
-    ["loss.concurrent.many_producers_many_claimers", "loss.concurrent.queue_delete_races_post"];
+const TRIALS: [&str; 1] = ["loss.concurrent.many_producers_many_claimers"];
 
 /// Longer than any case: what is stale is found out by the fence alone.
 const CACHE_TTL: Duration = Duration::from_secs(3_600);

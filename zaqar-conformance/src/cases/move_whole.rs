@@ -37,6 +37,12 @@ cases! {
         methods: ["move_leave", "move_open", "gc"],
         summary: "A queue that left comes back under a higher epoch only, shows nothing of its past, and goes on counting.",
     }
+    left_head_stays_closed = "move.close.left_head_stays_closed" {
+        level: Extended(LiveMove),
+        guarantees: [G11, G17],
+        methods: ["head_close", "move_leave", "move_open", "head_open"],
+        summary: "A queue that is deleted comes back under no epoch to a store that it had left, collected or not.",
+    }
 }
 
 /// Another store at the same time.
@@ -277,5 +283,32 @@ async fn queue_comes_back(ctx: &Context) -> CaseResult {
     ctx.data.heads().head_close(&back).await?;
     let closed = moves.move_open(&queue.at_epoch(3), &opening).await;
     expect_err(closed, super::support::is_gone, "opening a queue that was deleted")?;
+    Ok(())
+}
+
+async fn left_head_stays_closed(ctx: &Context) -> CaseResult {
+    let (heads, moves) = (ctx.data.heads(), ctx.data.moves());
+    for (name, collected) in [("left", false), ("collected", true)] {
+        let queue = ctx.queue(name).await?;
+        ctx.post_n(&queue, 2, 60).await?;
+        ctx.advance(60).await?;
+        let out = queue.at_epoch(1);
+        let start = heads.head_move(&out, 1).await?.sequence_next;
+        check!(moves.move_leave(&out).await?, "the source is not left");
+        if collected {
+            ctx.advance(100_000).await?;
+            gc(ctx, 300).await?;
+        }
+        // Whoever deletes the queue may know of a later move, and may have to repeat.
+        heads.head_close(&queue.at_epoch(2)).await?;
+        heads.head_close(&queue.at_epoch(2)).await?;
+        let opening = zaqar_core::MoveOpening { start, subscriptions: Vec::new() };
+        for epoch in [2, 3] {
+            let late = moves.move_open(&queue.at_epoch(epoch), &opening).await;
+            expect_err(late, super::support::is_gone, "opening what was deleted")?;
+        }
+        let anew = heads.head_open(&queue).await;
+        expect_err(anew, super::support::is_gone, "opening the head of a queue that was deleted")?;
+    }
     Ok(())
 }

@@ -33,6 +33,11 @@ impl QueueHeadController for ReferenceData {
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
         self.step("head_close", |state, _| {
             if state.head_to_move(queue).is_err() {
+                // No move brings back what was closed after it had left.
+                let reopens = state.quirks.reopen_left_heads;
+                if !reopens && state.left.remove(&queue.incarnation).is_some() {
+                    state.closed.insert(queue.incarnation);
+                }
                 return Ok(());
             }
             let head = state.heads.remove(&queue.incarnation);

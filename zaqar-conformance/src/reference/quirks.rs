@@ -60,6 +60,8 @@ pub struct Quirks {
     pub insert_part_twice: bool,
     /// The claims on moved messages are forgotten on the way.
     pub forget_holds_on_move: bool,
+    /// A queue that is deleted may still come back to a store that it had left.
+    pub reopen_left_heads: bool,
 }
 
 impl Quirks {

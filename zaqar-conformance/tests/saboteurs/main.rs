@@ -62,6 +62,9 @@ saboteurs! {
     forgetting_holds_on_a_move_is_caught: forget_holds_on_move
         is caught by ["move.reveal.claims_hold"]
         and passes "move.insert.once";
+    reopening_left_heads_is_caught: reopen_left_heads
+        is caught by ["move.close.left_head_stays_closed"]
+        and passes "move.back.under_a_higher_epoch";
     early_expiry_is_caught: expire_early
         is caught by ["expiry.boundary.exact", "model.driver_agrees_with_the_reference"]
         and passes "claim.create.takes_the_oldest";

@@ -2,7 +2,12 @@
 -- lib: head
 -- ARGV: queue, incarnation
 local h = any_head()
-if not h then return {0} end
+if not h then
+  -- No move brings back what was closed after it had left.
+  local _, key = caller()
+  if call('HGET', head, 'key') == key then call('HDEL', head, 'left') end
+  return {0}
+end
 call('HSET', head, 'state', 2)
 call('ZREM', open, ARGV[2])
 call('ZREM', sweep_due, ARGV[2])

@@ -232,23 +232,24 @@ impl Task for OpenHead {
 #[derive(Debug)]
 struct CloseHead(QueueRef);
 
+const CLOSE: &str = "UPDATE heads SET state = 2, subscribed = 0, reclaim = 1 WHERE number = $1";
+/// No move brings back what was closed after it had left.
+const STAY_AWAY: &str = "UPDATE heads SET away = 0 WHERE number = $1";
+
 #[async_trait]
 impl Task for CloseHead {
     type Output = ();
     const OPERATION: &'static str = "head_close";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = match step.head_any(&self.0).await {
-            // Whoever closes it need not know where it is.
-            Ok(head) if head.state < CLOSED => head,
+        // Whoever closes it need not know where it is.
+        let (close, head) = match step.head_any(&self.0).await {
+            Ok(head) if head.state < CLOSED => (CLOSE, head),
+            Ok(head) if head.away => (STAY_AWAY, head),
             Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
-        let close =
-            sql("UPDATE heads SET state = $2, subscribed = 0, reclaim = 1 WHERE number = $1")
-                .bind(head.number)
-                .bind(CLOSED);
-        step.later(close)?;
+        step.later(sql(close).bind(head.number))?;
         Ok(())
     }
 }

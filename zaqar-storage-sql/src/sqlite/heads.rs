@@ -156,21 +156,24 @@ impl Task for OpenHead {
 #[derive(Debug)]
 struct CloseHead(QueueRef);
 
+const CLOSE: &str = "UPDATE heads SET state = 2, subscribed = 0 WHERE number = ?";
+/// No move brings back what was closed after it had left.
+const STAY_AWAY: &str = "UPDATE heads SET away = 0 WHERE number = ?";
+
 #[async_trait]
 impl Task for CloseHead {
     type Output = ();
     const OPERATION: &'static str = "head_close";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
-        let head = match step.head_any(&self.0).await {
-            // Whoever closes it need not know where it is.
-            Ok(head) if head.state < CLOSED => head,
+        // Whoever closes it need not know where it is.
+        let (close, head) = match step.head_any(&self.0).await {
+            Ok(head) if head.state < CLOSED => (CLOSE, head),
+            Ok(head) if head.away => (STAY_AWAY, head),
             Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
             Err(failure) => return Err(failure),
         };
-        let close =
-            query("UPDATE heads SET state = 2, subscribed = 0 WHERE number = ?").bind(head.number);
-        step.execute(close).await?;
+        step.execute(query(close).bind(head.number)).await?;
         step.heads.forget(&self.0);
         Ok(())
     }
