@@ -47,7 +47,7 @@ pub use maintenance::Maintenance;
 pub use messages::{PostMessage, PostRequest, PostSizeMax};
 pub use patch::PatchOperation;
 pub use pools::{
-    ChangePool, DrainReport, FlavorView, MovesReport, NewPool, PoolOptions, QueuePlace,
+    ChangePool, DrainReport, FlavorView, MovesReport, MovingQueue, NewPool, PoolOptions, QueuePlace,
 };
 pub use queues::{PurgeTargets, QueueView};
 pub use quotas::{Quota, Quotas};

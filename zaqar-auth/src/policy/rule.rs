@@ -133,6 +133,10 @@ rules! {
     PoolsDelete = "pools:delete", ADMIN;
     /// Change a pool.
     PoolsUpdate = "pools:update", ADMIN;
+    /// List the moves of queues between pools that are going on.
+    MovesGetAll = "moves:get_all", ADMIN;
+    /// Move a queue to another pool, or the queues of a pool to others.
+    MovesCreate = "moves:create", ADMIN;
     /// List the flavors.
     FlavorsGetAll = "flavors:get_all", EVERYONE;
     /// Create a flavor.

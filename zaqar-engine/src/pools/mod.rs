@@ -39,7 +39,7 @@ use routing::Place;
 
 pub use admin::{ChangePool, NewPool};
 pub use flavors::FlavorView;
-pub use moves::{DrainReport, MovesReport, QueuePlace};
+pub use moves::{DrainReport, MovesReport, MovingQueue, QueuePlace};
 pub use opener::{OpenedPool, PoolAddress, PoolOpener, RegistryOpener};
 
 /// Queues whose pool is remembered; beyond it the least used are dropped.

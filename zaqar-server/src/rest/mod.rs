@@ -23,6 +23,7 @@ mod listed;
 pub(crate) mod message_post;
 pub(crate) mod messages;
 mod messages_delete;
+mod moves;
 pub(crate) mod names;
 pub mod openapi;
 mod paging;

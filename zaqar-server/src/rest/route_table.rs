@@ -5,8 +5,8 @@ use zaqar_auth::policy::Rule;
 
 use super::routes::{Endpoint, Guard, Handler, Route, Segment};
 use super::{
-    claims, flavors, health, home, message_post, messages, messages_delete, openapi, ping, pools,
-    queue_patch, queues, share, subscription_confirm, subscriptions,
+    claims, flavors, health, home, message_post, messages, messages_delete, moves, openapi, ping,
+    pools, queue_patch, queues, share, subscription_confirm, subscriptions,
 };
 
 use Segment::{Id, Is, Queue, Topic};
@@ -205,6 +205,14 @@ pub(crate) static ROUTES: &[Route] = &[
             guarded(Method::GET, Rule::PoolsGet, item!(pools::get)),
             guarded(Method::PATCH, Rule::PoolsUpdate, item!(pools::patch)),
             guarded(Method::PUT, Rule::PoolsCreate, item!(pools::put)),
+        ],
+    ),
+    admin_route!(
+        "/v2/moves",
+        &[Is("v2"), Is("moves")],
+        &[
+            guarded(Method::GET, Rule::MovesGetAll, project!(moves::list)),
+            guarded(Method::POST, Rule::MovesCreate, item!(moves::begin)),
         ],
     ),
     admin_route!(

@@ -25,6 +25,8 @@ pub(crate) const OF_NOBODY: &[&str] = &[
     "PUT /v2/pools/{id}",
     "PATCH /v2/pools/{id}",
     "DELETE /v2/pools/{id}",
+    "GET /v2/moves",
+    "POST /v2/moves",
     // Flavors are a project's (zaqar-server/tests/rest/flavors.rs); these servers have no pools.
     "GET /v2/flavors",
     "GET /v2/flavors/{id}",

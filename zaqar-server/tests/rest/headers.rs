@@ -163,6 +163,7 @@ async fn unknown_routes_are_not_found_before_any_header_is_looked_at() {
         "/v2/queues/q/messages/1/2",
         "/v2/health",
         "/v2/pools",
+        "/v2/moves",
         "/v2/flavors",
         "/v2/topics/t/claims",
         "/v2/topics/t/share",

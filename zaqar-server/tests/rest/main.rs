@@ -37,6 +37,8 @@ mod limits;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod patches;
 #[cfg(test)]
 mod policies;

@@ -51,7 +51,7 @@ members: role:member or rule:context_is_admin
 
 /// Every endpoint, the rule that guards it, and who gets in by [`FILE`]: `a`dmin, `m`ember,
 /// `r`eader, `n`one of them.
-const EXPECTED: [(&str, &str, &str); 60] = [
+const EXPECTED: [(&str, &str, &str); 62] = [
     ("GET /", "", "amrn"),
     ("GET /v2/", "", "amrn"),
     ("GET /v2/openapi.json", "openapi:get", "amrn"),
@@ -63,6 +63,8 @@ const EXPECTED: [(&str, &str, &str); 60] = [
     ("PUT /v2/pools/{id}", "pools:create", "a"),
     ("PATCH /v2/pools/{id}", "pools:update", "a"),
     ("DELETE /v2/pools/{id}", "pools:delete", "a"),
+    ("GET /v2/moves", "moves:get_all", "a"),
+    ("POST /v2/moves", "moves:create", "a"),
     ("GET /v2/flavors", "flavors:get_all", "amrn"),
     ("GET /v2/flavors/{id}", "flavors:get", "amrn"),
     ("PUT /v2/flavors/{id}", "flavors:create", "a"),
@@ -174,7 +176,7 @@ async fn by_default_everyone_may_do_everything_but_what_is_the_operators() {
         for role in ROLES {
             let reply = call(&service, endpoint, role).await;
             let is_open = matches!(rule, "flavors:get_all" | "flavors:get");
-            let of_operators = ["health:", "pools:", "flavors:"];
+            let of_operators = ["health:", "pools:", "moves:", "flavors:"];
             let is_operators = of_operators.iter().any(|stem| rule.starts_with(stem));
             let denied = is_operators && !is_open && role != "admin";
             assert_eq!(is_denied(&reply, endpoint), denied, "{endpoint} as {role}");

@@ -190,6 +190,8 @@ async fn without_pooling_there_is_nothing_of_the_kind() {
         "PUT /v2/pools/p",
         "PATCH /v2/pools/p",
         "DELETE /v2/pools/p",
+        "GET /v2/moves",
+        "POST /v2/moves",
         "GET /v2/flavors",
         "GET /v2/flavors/f",
         "PUT /v2/flavors/f",

@@ -25,6 +25,7 @@ pub(crate) const PROJECT: &str = "480924";
 /// A service with an empty store of its own.
 pub(crate) struct Service {
     router: Router,
+    engine: Engine,
     clock: Arc<ManualClock>,
     asked: Arc<Asked>,
     pub(crate) control: Arc<dyn ControlDriver>,
@@ -105,8 +106,9 @@ impl Service {
         if let Some(pools) = pools {
             builder = builder.pools(pools);
         }
-        let router = rest::router(builder.build(), rest, Some(confirmations));
-        Self { router, clock, asked, control, data }
+        let engine = builder.build();
+        let router = rest::router(engine.clone(), rest, Some(confirmations));
+        Self { router, engine, clock, asked, control, data }
     }
 
     /// The service itself, for a listener.
@@ -117,6 +119,11 @@ impl Service {
     /// What subscribers were sent about their confirmation since this was asked last.
     pub(crate) fn asked(&self) -> Vec<ConfirmationRequest> {
         std::mem::take(&mut *self.asked.0.lock().unwrap())
+    }
+
+    /// Carries on every move of a queue until it has ended, as a server's maintenance does.
+    pub(crate) async fn carry_moves_on(&self) {
+        while self.engine.moves_carry_on().await.unwrap().going_on > 0 {}
     }
 
     /// Lets time pass.

@@ -1,8 +1,8 @@
 //! What an administrator asks of moves.
 
 use zaqar_core::{
-    Capability, CatalogueEntry, Error, PageLimit, Pool, PoolName, QueueKey, QueueRef, QueueState,
-    moves::MOVE_SUBSCRIPTIONS_MAX,
+    Capability, CatalogueEntry, Error, Incarnation, Page, PageLimit, Pool, PoolName, QueueKey,
+    QueueRef, QueueState, moves::MOVE_SUBSCRIPTIONS_MAX,
 };
 
 use crate::engine::Engine;
@@ -24,6 +24,16 @@ pub struct QueuePlace {
     pub moves: u64,
     /// Messages that are still at the source.
     pub left: Option<u64>,
+}
+
+/// A queue on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MovingQueue {
+    /// The queue.
+    pub key: QueueKey,
+    /// Where it is. What is [left](QueuePlace::left) is `None` if its source cannot be asked now.
+    pub place: QueuePlace,
 }
 
 /// What one look at a pool that is to be emptied came to.
@@ -48,6 +58,26 @@ impl Engine {
                 Some(queue) => pools.whereabouts(&queue).await.map(Some),
                 None => Ok(None),
             }
+        })
+        .await
+    }
+
+    /// The moves that are going on, of all projects and pools, strictly after the marker.
+    ///
+    /// # Errors
+    /// `NoPooling`; the control store's.
+    pub async fn moves_list(
+        &self,
+        marker: Option<Incarnation>,
+        limit: PageLimit,
+    ) -> EngineResult<Page<MovingQueue, Incarnation>> {
+        let pools = self.pools_required()?;
+        self.in_time(Call::read("moves_list"), async {
+            let catalogue = self.control().catalogue();
+            let page = catalogue.catalogue_list_moving(marker, limit).await?;
+            let found = page.items.into_iter().map(|entry| pools.moving(entry));
+            let items = futures_util::future::join_all(found).await;
+            EngineResult::Ok(Page { items, next: page.next })
         })
         .await
     }
@@ -110,6 +140,19 @@ impl Pools {
         };
         let CatalogueEntry { pool, source, epoch, .. } = entry;
         Ok(QueuePlace { pool: Some(pool), source, moves: epoch, left })
+    }
+
+    /// One that cannot be asked is an entry of the list nevertheless: it is what holds the move up.
+    async fn moving(&self, entry: CatalogueEntry) -> MovingQueue {
+        let left = match &entry.source {
+            Some(source) => self.left(&entry, source).await.inspect_err(|error| {
+                tracing::debug!(%error, pool = %source, "a pool does not tell what is left in it");
+            }),
+            None => Ok(0),
+        };
+        let CatalogueEntry { queue, pool, source, epoch, .. } = entry;
+        let place = QueuePlace { pool: Some(pool), source, moves: epoch, left: left.ok() };
+        MovingQueue { key: queue.key, place }
     }
 
     async fn left(&self, entry: &CatalogueEntry, source: &PoolName) -> EngineResult<u64> {

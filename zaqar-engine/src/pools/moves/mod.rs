@@ -9,7 +9,7 @@ mod pace;
 mod round;
 mod step;
 
-pub use admin::{DrainReport, QueuePlace};
+pub use admin::{DrainReport, MovingQueue, QueuePlace};
 pub use round::MovesReport;
 
 pub(super) use pace::Pace;

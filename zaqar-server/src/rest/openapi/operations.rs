@@ -106,6 +106,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     does("DELETE /v2/pools/{id}", "pool_delete", "Remove a pool", Nothing, &[empty(204)]),
     gets(
+        "GET /v2/moves",
+        "moves_list",
+        "List the moves of queues between pools that are going on",
+        &["Marker", "PoolsLimit"],
+        &[json(200, "Moves")],
+    ),
+    does(
+        "POST /v2/moves",
+        "move_begin",
+        "Begin to move a queue to another pool, or queues of a pool to others",
+        Json("NewMove"),
+        &[json(202, "Begun")],
+    ),
+    gets(
         "GET /v2/flavors",
         "flavors_list",
         "List the flavors of the project",
