@@ -28,7 +28,8 @@ struct Lease {
 
 #[derive(Debug)]
 struct Message {
-    acknowledged: bool,
+    begun: Instant,
+    acknowledged: Option<Instant>,
     seen: bool,
     deletion: Deletion,
     lease: Option<Lease>,
@@ -107,8 +108,10 @@ impl Ledger {
         book.batches.push(keys.to_vec());
         book.in_doubt.insert(batch);
         for key in keys {
+            // Of one batch, too, each comes after the one before.
             let message = Message {
-                acknowledged: false,
+                begun: Instant::now(),
+                acknowledged: None,
                 seen: false,
                 deletion: Deletion::NotAsked,
                 lease: None,
@@ -126,7 +129,7 @@ impl Ledger {
         for key in usize::try_from(batch).ok().and_then(|at| batches.get(at)).into_iter().flatten()
         {
             if let Some(message) = messages.get_mut(key) {
-                message.acknowledged = true;
+                message.acknowledged = Some(Instant::now());
             }
         }
     }
@@ -188,7 +191,8 @@ impl Ledger {
             }
         }
         let expected = |message: &Message| {
-            (message.acknowledged || message.seen) && message.deletion == Deletion::NotAsked
+            (message.acknowledged.is_some() || message.seen)
+                && message.deletion == Deletion::NotAsked
         };
         let lost: Vec<_> = book
             .messages
@@ -214,6 +218,27 @@ impl Ledger {
         }
     }
 
+    /// Compares the order in which a queue showed its messages with that of their posts: what was
+    /// acknowledged before another one's post began must not come after it.
+    pub(crate) fn compare_order(&self, queue: &[String]) {
+        let mut book = self.book();
+        let mut latest: Option<(Instant, &String)> = None;
+        let mut misplaced = Vec::new();
+        for key in queue {
+            let Some(message) = book.messages.get(key) else { continue };
+            match latest {
+                Some((begun, later)) if message.acknowledged.is_some_and(|at| at < begun) => {
+                    misplaced.push(format!("{key}: comes after {later}, which was posted later"));
+                }
+                Some((begun, _)) if message.begun <= begun => {}
+                _ => latest = Some((message.begun, key)),
+            }
+        }
+        for violation in misplaced {
+            book.violation(violation);
+        }
+    }
+
     /// What contradicts the promise; the first of it.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.book().violations.clone()
@@ -226,7 +251,7 @@ impl Ledger {
             book.messages.values().filter(|message| wanted(message)).count() as u64
         };
         Counts {
-            posted: count(&|message| message.acknowledged),
+            posted: count(&|message| message.acknowledged.is_some()),
             in_doubt: book.in_doubt.len() as u64,
             claimed: book.claims,
             deleted: count(&|message| matches!(message.deletion, Deletion::Acknowledged(_))),
@@ -290,6 +315,19 @@ mod tests {
         assert!(ledger.violations().is_empty());
         ledger.compare(&keys[..1], Instant::now());
         assert_eq!(ledger.violations(), [r#"["a", "b"]: stored in part"#]);
+    }
+
+    #[test]
+    fn a_message_that_comes_after_a_later_one_is_found() {
+        let (ledger, mut keys) = posted(&["a", "b"]);
+        let batch = ledger.post_begins(&["c".to_owned()]);
+        ledger.post_acknowledged(batch);
+        keys.push("c".to_owned());
+        ledger.compare_order(&keys);
+        assert!(ledger.violations().is_empty());
+        keys.swap(1, 2);
+        ledger.compare_order(&keys);
+        assert_eq!(ledger.violations(), ["b: comes after c, which was posted later"]);
     }
 
     #[test]

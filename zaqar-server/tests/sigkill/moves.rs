@@ -3,7 +3,8 @@
 //! deleted comes back, and no client meets an error that trying again does not mend (G17).
 //!
 //! `ZAQAR_MOVES_STRIKES` sets how often the command that moves a queue is killed at each hop (2
-//! unless set), `ZAQAR_MOVES_MESSAGES` how many messages lie there before the first one (300).
+//! unless set), `ZAQAR_MOVES_MESSAGES` how many messages lie there before the first one (500),
+//! `ZAQAR_MOVES_PART` how many are on their way at a time (40).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +19,7 @@ use http_body_util::Full;
 use serde_json::json;
 use zaqar_testbed::Service;
 
-use crate::heads::load::Load;
+use crate::heads::load::{Load, fill};
 use crate::ledger::Ledger;
 use crate::support::client::{CLIENT_ID, Client};
 use crate::support::program::{Program, command};
@@ -27,12 +28,16 @@ use crate::walk::QUEUES;
 use crate::{Plan, setting, walk};
 
 /// The pools, in the order in which queues go through them and back to the first.
-const HOPS: [(&str, Service); 3] =
-    [("postgres", Service::Postgres), ("redis", Service::Redis), ("mysql", Service::Mysql)];
+const HOPS: [(&str, Option<Service>); 4] = [
+    ("sqlite", None),
+    ("redis", Some(Service::Redis)),
+    ("postgres", Some(Service::Postgres)),
+    ("mysql", Some(Service::Mysql)),
+];
 /// After so many milliseconds a command is killed: from, to.
 const STRIKE_MS: (u64, u64) = (30, 400);
 /// Longer than any move of the test takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A server over one control file, and the commands on the same.
 struct Installation {
@@ -44,8 +49,11 @@ struct Installation {
 impl Installation {
     fn new(folder: &Path, control: &str) -> anyhow::Result<Self> {
         let config = folder.join("zaqar.toml");
-        let text = "pooling = true\nadmin_mode = true\n\n[transport]\nmax_messages_per_page = 1000\n\
-                    \n[migration]\nmessages_per_part = 40\n";
+        let text = format!(
+            "pooling = true\nadmin_mode = true\n\n[transport]\nmax_messages_per_page = 1000\n\
+             \n[migration]\nmessages_per_part = {}\n",
+            setting("ZAQAR_MOVES_PART", 40)
+        );
         std::fs::write(&config, text)?;
         let arguments = ["--config", &config.display().to_string(), "--storage", control]
             .into_iter()
@@ -153,19 +161,25 @@ async fn nothing_is_lost_while_queues_are_moved_and_their_movers_killed() {
     let mut installation = Installation::new(folder.path(), &file_uri(&folder)).unwrap();
     let address = installation.start().await.unwrap();
     for (number, (name, service)) in HOPS.into_iter().enumerate() {
-        let Some(uri) = uri_in(service, &namespace) else { return };
+        let uri = match service {
+            None => Some(format!("sqlite:{}", folder.path().join("pool.db").display())),
+            Some(service) => uri_in(service, &namespace),
+        };
+        let Some(uri) = uri else { return };
         put_pool(address, name, &uri, u32::from(number == 0)).await.unwrap();
     }
     let (begun, project) = (Instant::now(), format!("moves-{}", std::process::id()));
     let ledger = Arc::new(Ledger::default());
+    fill(address, &project, &ledger, setting("ZAQAR_MOVES_MESSAGES", 500)).await.unwrap();
     let load = Load::start(address, &project, &ledger);
-    load.acknowledged(setting("ZAQAR_MOVES_MESSAGES", 300)).await.unwrap();
+    load.acknowledged(100).await.unwrap();
     let (mut plan, mut strikes) = (Plan(setting("ZAQAR_SIGKILL_SEED", 0x5eed)), Strikes::default());
     let onwards = HOPS.iter().cycle().skip(1).take(HOPS.len());
     for (pool, _) in onwards {
         hop(&mut installation, &project, pool, &mut plan, &mut strikes).await.unwrap();
         // Work goes on wherever the queues are.
         load.acknowledged(load.count() + 50).await.unwrap();
+        println!("{pool} after {:.1} s: {}", begun.elapsed().as_secs_f64(), ledger.counts());
     }
     let repeats = load.end().await.unwrap();
     walk::compare(address, &project, &ledger).await.unwrap();

@@ -30,6 +30,7 @@ pub(crate) async fn compare(
     client.project = project.to_owned();
     let mut found = Vec::new();
     for queue in QUEUES {
+        let before = found.len();
         let mut path =
             format!("/v2/queues/{queue}/messages?limit=1000&echo=true&include_claimed=true");
         loop {
@@ -50,6 +51,7 @@ pub(crate) async fn compare(
                 page.pointer("/links/0/href").and_then(Value::as_str).context("no next page")?;
             path = next.to_owned();
         }
+        ledger.compare_order(found.get(before..).unwrap_or_default());
     }
     ledger.compare(&found, asked);
     Ok(())

@@ -20,6 +20,7 @@ use crate::walk::{QUEUES, key_of};
 
 const PRODUCERS: usize = 4;
 const CONSUMERS: usize = 4;
+const FILL_BATCH: usize = 100;
 const CLAIM_TTL: Duration = Duration::from_secs(600);
 /// How often one request is sent: a head is back after far fewer.
 const ATTEMPTS_MAX: u32 = 400;
@@ -44,15 +45,7 @@ struct Shared {
 
 impl Load {
     pub(crate) fn start(address: SocketAddr, project: &str, ledger: &Arc<Ledger>) -> Self {
-        let shared = Arc::new(Shared {
-            address,
-            project: project.to_owned(),
-            ledger: Arc::clone(ledger),
-            acknowledged: AtomicU64::new(0),
-            repeats: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            changed: Notify::new(),
-        });
+        let shared = Shared::new(address, project, ledger);
         let mut tasks = JoinSet::new();
         for number in 0..PRODUCERS {
             tasks.spawn(produce(Arc::clone(&shared), number));
@@ -90,6 +83,18 @@ impl Load {
 }
 
 impl Shared {
+    fn new(address: SocketAddr, project: &str, ledger: &Arc<Ledger>) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            project: project.to_owned(),
+            ledger: Arc::clone(ledger),
+            acknowledged: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            changed: Notify::new(),
+        })
+    }
+
     fn stops(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -166,6 +171,36 @@ impl Caller {
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
         client.send(request).await
     }
+
+    /// Posts a batch under a key until it is acknowledged.
+    async fn post(&mut self, queue: &str, keys: &[String], key: &str) -> anyhow::Result<()> {
+        let messages: Vec<_> =
+            keys.iter().map(|key| json!({"ttl": 86_400, "body": {"key": key}})).collect();
+        let body = json!({"messages": messages}).to_string();
+        let batch = self.shared.ledger.post_begins(keys);
+        let path = format!("/v2/queues/{queue}/messages");
+        let answer = self.call(Method::POST, &path, Some(key), body).await?;
+        ensure!(answer.status == StatusCode::CREATED, "post: {} {}", answer.status, answer.text());
+        self.shared.ledger.post_acknowledged(batch);
+        self.shared.acknowledge();
+        Ok(())
+    }
+}
+
+/// Posts so many messages to the first queue, which nobody consumes yet.
+pub(crate) async fn fill(
+    address: SocketAddr,
+    project: &str,
+    ledger: &Arc<Ledger>,
+    count: u64,
+) -> anyhow::Result<()> {
+    let mut caller = Caller::new(Shared::new(address, project, ledger));
+    for first in (0..count).step_by(FILL_BATCH) {
+        let last = count.min(first + FILL_BATCH as u64);
+        let keys: Vec<_> = (first..last).map(|n| format!("f{n}")).collect();
+        caller.post(QUEUES[0], &keys, &format!("f{first}")).await?;
+    }
+    Ok(())
 }
 
 /// Posts batches of one to five messages, each under a key of its own.
@@ -177,16 +212,7 @@ async fn produce(shared: Arc<Shared>, number: usize) -> anyhow::Result<()> {
         }
         let count = 1 + post % 5;
         let keys: Vec<_> = (0..count).map(|n| format!("p{number}-{post}-{n}")).collect();
-        let messages: Vec<_> =
-            keys.iter().map(|key| json!({"ttl": 86_400, "body": {"key": key}})).collect();
-        let path = format!("/v2/queues/{}/messages", queue(number, post));
-        let batch = shared.ledger.post_begins(&keys);
-        let body = json!({"messages": messages}).to_string();
-        let key = format!("p{number}-{post}");
-        let answer = caller.call(Method::POST, &path, Some(&key), body).await?;
-        ensure!(answer.status == StatusCode::CREATED, "post: {} {}", answer.status, answer.text());
-        shared.ledger.post_acknowledged(batch);
-        shared.acknowledge();
+        caller.post(queue(number, post), &keys, &format!("p{number}-{post}")).await?;
     }
     Ok(())
 }
