@@ -45,8 +45,8 @@ pub use ids::{
     MessageMarker, PoolName, ProjectId, QueueName, SubscriptionId,
 };
 pub use message::{
-    ListMessages, Message, MessageEdge, MessageWatch, MovedMessage, NewMessage, PostKey,
-    PostMessages, Posted, QueueEnd, QueueStats,
+    DeadLetterOrigin, ListMessages, Message, MessageEdge, MessageWatch, MovedMessage, NewMessage,
+    PostKey, PostMessages, Posted, QueueEnd, QueueStats,
 };
 pub use message_controller::MessageController;
 pub use moves::{

@@ -4,7 +4,7 @@
 
 use crate::body::Body;
 use crate::clock::{Timestamp, Ttl};
-use crate::ids::{ClaimId, ClientId, IdempotencyKey, MessageId, MessageMarker};
+use crate::ids::{ClaimId, ClientId, IdempotencyKey, MessageId, MessageMarker, QueueName};
 use crate::page::PageLimit;
 use crate::queue::QueueRef;
 
@@ -252,4 +252,34 @@ pub struct MovedMessage {
     pub posted_at: Timestamp,
     /// Checksum of the body, if one was stored.
     pub checksum: Option<String>,
+    /// The queue of the same project that it comes from.
+    pub source: QueueName,
+    /// The claim that held it last there, if the store still knows.
+    pub last_claim: Option<ClaimId>,
+}
+
+/// Where a dead letter came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterOrigin {
+    /// The queue of the same project in which it was claimed too often.
+    pub queue: QueueName,
+    /// How often it had been claimed when it left.
+    pub claim_count: u32,
+    /// The claim that held it last there, if that is known.
+    pub last_claim: Option<ClaimId>,
+    /// When it arrived.
+    pub died_at: Timestamp,
+}
+
+impl DeadLetterOrigin {
+    /// What is remembered of a message that arrives at `now`.
+    #[must_use]
+    pub fn of(message: &MovedMessage, now: Timestamp) -> Self {
+        Self {
+            queue: message.source.clone(),
+            claim_count: message.claim_count,
+            last_claim: message.last_claim,
+            died_at: now,
+        }
+    }
 }

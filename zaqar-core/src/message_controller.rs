@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use crate::error::{Error, Result};
 use crate::ids::{ClaimId, MessageId, MessageMarker};
 use crate::message::{
-    ListMessages, Message, MessageWatch, MovedMessage, NewMessage, PostMessages, Posted, QueueEnd,
-    QueueStats,
+    DeadLetterOrigin, ListMessages, Message, MessageWatch, MovedMessage, NewMessage, PostMessages,
+    Posted, QueueEnd, QueueStats,
 };
 use crate::page::{Page, PageLimit};
 use crate::queue::{Created, QueueRef};
@@ -363,4 +363,34 @@ pub trait MessageController: std::fmt::Debug + Send + Sync + 'static {
         queue: &QueueRef,
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>>;
+
+    /// Says of each message where it came from, if it is a dead letter that was put here by
+    /// [`Self::message_insert_moved`], in the order asked.
+    ///
+    /// # Guarantees
+    /// G10: what the call that put it here was told, and when that was, for as long as the
+    /// incarnation lives, whether or not the message still does. `None` for any other id, and for
+    /// what came before the store kept this.
+    ///
+    /// # Errors
+    /// - `QueueGone` — the incarnation is closed or was never opened.
+    /// - `Backend` — the engine failed; effect `None`.
+    ///
+    /// # Cancellation
+    /// Nothing is changed, so nothing is left behind.
+    ///
+    /// # Idempotence
+    /// A read.
+    ///
+    /// # Implementors
+    /// Keep it with what remembers arrivals, in the same step, not with the message: listings and
+    /// claims need not read it. O(ids).
+    ///
+    /// # Conformance
+    /// `dead_letter.origin.*`, `move.records.*`.
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>>;
 }

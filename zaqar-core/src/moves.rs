@@ -31,6 +31,7 @@ use crate::capability::Capability;
 use crate::clock::{Timestamp, Ttl};
 use crate::error::{Error, Result};
 use crate::ids::{ClaimId, ClientId, IdempotencyKey, MessageId};
+use crate::message::DeadLetterOrigin;
 use crate::outbox::ExhaustedDelivery;
 use crate::page::{Page, PageLimit};
 use crate::queue::QueueRef;
@@ -128,6 +129,8 @@ pub enum MoveRecord {
         id: MessageId,
         /// The place that it was given.
         position: u64,
+        /// Where it came from, if that is known.
+        origin: Option<DeadLetterOrigin>,
     },
     /// A delivery that was given up.
     Exhausted(ExhaustedDelivery),
@@ -359,11 +362,12 @@ pub trait MoveController: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<Page<MoveRecord, String>>;
 
     /// At the target: remembers these as well, if it does not already. A delivery that was given up
-    /// is known by its message and subscriber, and gets a number of its own.
+    /// is known by its message and subscriber, and gets a number of its own. An arrival that is
+    /// remembered without its origin gets that.
     ///
     /// # Guarantees
     /// G3: on `Ok` a post under such a key is answered as at the source. G10: such a dead letter is
-    /// not inserted again.
+    /// not inserted again, and is known by its origin.
     ///
     /// # Errors
     /// - `QueueGone`, `QueueMoved`.

@@ -147,7 +147,7 @@ impl Task for Release {
         let head = step.head(&self.queue).await?;
         let Some(claim) = find(step, &head, self.id).await? else { return Ok(()) };
         step.tick();
-        let release = doc! { "$set": { "avail": CLAIMABLE }, "$unset": { "claim": "" } };
+        let release = doc! { "$set": { "avail": CLAIMABLE }, "$rename": { "claim": "last" } };
         step.update(DATA, claim.holds(head.q, self.id, step.now), release).await?;
         step.delete(DATA, doc! { "_id": claim.key }).await?;
         Ok(())

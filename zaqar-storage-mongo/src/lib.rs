@@ -15,6 +15,7 @@ mod holding;
 mod messages;
 mod moves;
 mod open;
+mod origins;
 mod outbox;
 mod plan;
 mod post_keys;

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 use tokio::sync::oneshot;
 use zaqar_core::{
-    ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueRef, QueueStats, Result, Timestamp,
+    ClaimId, Created, DeadLetterOrigin, Error, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueRef, QueueStats, Result, Timestamp,
 };
 use zaqar_storage_lanes::Weight;
 
@@ -17,6 +17,7 @@ use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{NativeResult, vanished};
 use crate::moves::{InsertMoved, Purge};
+use crate::origins;
 use crate::posts::Post;
 use crate::query::Query;
 use crate::reader::View;
@@ -268,5 +269,13 @@ impl MessageController for MongoData {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.run(queue, InsertMoved { queue: queue.clone(), message }).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        origins::origins(&self.handle.store, queue, ids).await
     }
 }

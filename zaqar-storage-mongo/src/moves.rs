@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use mongodb::bson::doc;
-use zaqar_core::{Created, Error, MessageMarker, MovedMessage, QueueRef};
+use zaqar_core::{Created, DeadLetterOrigin, Error, MessageMarker, MovedMessage, QueueRef};
 
 use crate::error::{Failure, damaged};
+use crate::origins::{NewArrival, OriginRow};
 use crate::query::Query;
 use crate::reader::Arrival;
 use crate::rows::{NewRow, document, ttl_code};
@@ -61,8 +62,9 @@ impl Task for InsertMoved {
             let reason = "has used up its positions; use another queue".to_owned();
             return Err(Error::Invalid { field: "queue", reason }.into());
         }
-        let arrival = doc! { "_id": key, "q": head.q, "at": position };
         let message = &self.message;
+        let origin = OriginRow::of(&DeadLetterOrigin::of(message, step.now));
+        let arrival = NewArrival { key, q: head.q, at: position, origin };
         let row = NewRow {
             key: message_key(head.q, position),
             q: head.q,

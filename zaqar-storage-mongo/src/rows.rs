@@ -41,6 +41,8 @@ pub(crate) struct MessageRow {
     posted: i64,
     pub(crate) claims: i64,
     pub(crate) claim: Option<String>,
+    /// The claim that held it last, once that is over.
+    last: Option<String>,
     origin: Option<String>,
     checksum: Option<String>,
     body: String,
@@ -56,6 +58,11 @@ impl MessageRow {
             Some(text) => text.parse().map_err(|_| damaged("message origin")),
             None => message_id(incarnation, self.s).map_err(|_| damaged("message position")),
         }
+    }
+
+    /// The claim that held it last, of a message that none holds.
+    pub(crate) fn last_claim(&self) -> NativeResult<Option<ClaimId>> {
+        self.last.as_deref().map(claim_id).transpose()
     }
 
     /// The message as it is shown.

@@ -60,7 +60,7 @@ pub(crate) fn any_expired(q: i64, now: Timestamp) -> Query {
 
 /// Releases up to K matured messages of one queue; how many.
 pub(crate) async fn release(store: &Store, q: i64, now: Timestamp) -> Result<u64> {
-    let update = doc! { "$set": { "avail": CLAIMABLE }, "$unset": { "claim": "" } };
+    let update = doc! { "$set": { "avail": CLAIMABLE }, "$rename": { "claim": "last" } };
     change(store, q, matured(now), ("maturing", "avail"), update).await
 }
 

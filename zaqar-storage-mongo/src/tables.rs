@@ -11,10 +11,12 @@
 //! …m position        message       avail    0 claimable · >0 claimed or delayed until then · -1 retired · -2 parked
 //!                                  expires  end of life · negated once retired
 //!                                  claim    the claim that holds it until `avail` · absent: nobody, or delayed
+//!                                  last     the claim that held it last, once that is over
 //!                                  target, moved_ttl, lease, lease_ends: of a parked message (its transfer)
 //! …c claim           claim         list: the positions that it took; the messages say what it still holds
 //! …i key             idempotency   digest, first, count
-//! …a message id      arrival       at: the position of a message that came from another queue
+//! …a message id      arrival       at: the position of a message that came from another queue; origin: what is
+//!                                  told of where it came from
 //! …s number          subscription  since, cursor: positions
 //! …o last position   outbox entry  messages: position, ttl, delay, posted, body each
 //! …r number position retry         of a subscription and a position

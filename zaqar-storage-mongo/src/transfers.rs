@@ -107,6 +107,7 @@ impl LeaseTransfers {
         let target = row.target.clone().unwrap_or_default();
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         let moved_ttl = ttl(row.moved_ttl.ok_or_else(|| damaged("transfer"))?);
+        let last_claim = row.last_claim()?;
         let message = row.message(source.incarnation, now)?;
         let message = MovedMessage {
             id: message.id,
@@ -115,6 +116,8 @@ impl LeaseTransfers {
             claim_count: message.claim_count,
             posted_at: message.posted_at,
             checksum: message.checksum,
+            source: source.key.name.clone(),
+            last_claim,
         };
         Ok(Transfer { source, target, message, lease: self.lease })
     }

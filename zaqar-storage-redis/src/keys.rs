@@ -70,6 +70,8 @@ const QUEUE_KEYS: &[(&str, &str)] = &[
     ("arrivals", "a"),
     // The same, by place.
     ("arrival_order", "ao"),
+    // Id → where it came from.
+    ("origins", "af"),
     ("transfers", "t"),
     ("transfer_leases", "tl"),
     ("subscriptions", "u"),

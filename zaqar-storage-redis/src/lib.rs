@@ -18,6 +18,7 @@ mod link;
 mod messages;
 mod moves;
 mod open;
+mod origins;
 mod outbox;
 mod posts;
 mod registry;

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use zaqar_core::limits::{PAGE_LIMIT_MAX, ROWS_PER_STEP_MAX};
 use zaqar_core::{
-    ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueRef, QueueStats, Result, Timestamp,
+    ClaimId, Created, DeadLetterOrigin, Error, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueRef, QueueStats, Result, Timestamp,
 };
 
 use crate::codec::{NUMBER_MAX, moment};
@@ -213,5 +213,13 @@ impl MessageController for RedisData {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.insert_moved(queue, message).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.origins(queue, ids).await
     }
 }

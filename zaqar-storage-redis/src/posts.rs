@@ -2,13 +2,14 @@
 
 use zaqar_core::limits::MESSAGES_PER_POST_MAX;
 use zaqar_core::{
-    Created, Error, MessageId, MessageMarker, MovedMessage, NewMessage, PostMessages, Posted,
-    QueueRef, Result, Timestamp, Ttl,
+    Created, DeadLetterOrigin, Error, MessageId, MessageMarker, MovedMessage, NewMessage,
+    PostMessages, Posted, QueueRef, Result, Timestamp, Ttl,
 };
 
 use crate::codec::{NUMBER_MAX, NewRecord, moment};
 use crate::driver::RedisData;
 use crate::keys::Place;
+use crate::origins::pack_origin;
 use crate::registry::{INSERT_MOVED, POST};
 use crate::store::{Answer, Call, queue_text};
 
@@ -81,6 +82,7 @@ impl RedisData {
                 };
                 command.arg(&text).arg(moment(now)).arg(incarnation).arg(NUMBER_MAX);
                 command.arg(&id).arg(record.pack(now)).arg(message.claim_count);
+                command.arg(pack_origin(Some(&DeadLetterOrigin::of(&message, now))));
             },
         };
         let answer = self.store.write(Some(&queue.key.project), call).await?;

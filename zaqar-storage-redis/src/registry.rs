@@ -144,6 +144,7 @@ scripts! {
     MOVE_RECORDS = "move_records";
     MOVE_REMOVE = "move_remove";
     MOVE_REVEAL = "move_reveal";
+    ORIGINS = "origins";
     POOL_DELETE = "pool_delete";
     POOL_LIST = "pool_list";
     POOL_STORE = "pool_store";

@@ -12,6 +12,7 @@ use crate::driver::RedisData;
 use crate::error::closed;
 use crate::identity::incarnation_of;
 use crate::keys::Place;
+use crate::origins::known_claim;
 use crate::registry::{TRANSFER_COMPLETE, TRANSFER_LEASE};
 use crate::removals::id_argument;
 use crate::store::{Call, Caller, Store, queue_text};
@@ -170,13 +171,16 @@ fn read_transfer(reply: &mut Reply, source: &QueueRef, lease: LeaseId) -> Result
     let read = || {
         let marker = MessageMarker::new(source.incarnation, position).ok()?;
         let record = Record::read(&record)?;
+        let state = State::read(&state)?.unwrap_or_default();
         let message = MovedMessage {
             id: record.id(marker)?,
             body: record.body(),
             ttl,
-            claim_count: State::read(&state)?.map_or(0, |state| state.count),
+            claim_count: state.count,
             posted_at: record.posted_at(),
             checksum: record.checksum(),
+            source: source.key.name.clone(),
+            last_claim: state.claim.and_then(known_claim),
         };
         let target = QueueName::new(&target).ok()?;
         Some(Transfer { source: source.clone(), target, message, lease })

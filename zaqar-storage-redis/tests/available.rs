@@ -77,6 +77,8 @@ async fn the_id_of_a_dead_letter_stands_for_its_place() -> anyhow::Result<()> {
         claim_count: 1,
         posted_at: Timestamp::from_millis(0),
         checksum: None,
+        source: queue.key.name.clone(),
+        last_claim: None,
     };
     let messages = drivers.data.messages();
     messages.message_insert_moved(&queue, letter).await?;

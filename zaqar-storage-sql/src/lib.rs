@@ -18,6 +18,8 @@ mod memory;
 mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod origins;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod payload;
 #[cfg(feature = "postgres")]

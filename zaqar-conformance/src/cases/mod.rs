@@ -15,6 +15,7 @@ mod claim;
 mod claim_life;
 mod claim_race;
 mod dead_letter;
+mod dead_letter_origin;
 mod delay;
 mod delete;
 mod delivery;
@@ -61,6 +62,7 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         pop::CASES,
         available::CASES,
         dead_letter::CASES,
+        dead_letter_origin::CASES,
         moved::CASES,
         move_source::CASES,
         move_target::CASES,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use zaqar_core::{
-    Clock, Created, DataDriver, Error, Message, MessageMarker, MovedMessage, PostMessages, QueueRef,
+    ClaimId, Clock, Created, DataDriver, DeadLetterOrigin, Error, Message, MessageMarker,
+    MovedMessage, PostMessages, QueueRef,
 };
 
 use super::idempotency::key;
@@ -28,7 +29,7 @@ cases! {
     records_move = "move.records.keys_and_arrivals" {
         level: Extended(LiveMove),
         guarantees: [G3, G10, G17],
-        methods: ["move_records", "move_insert_records", "message_post", "message_insert_moved"],
+        methods: ["move_records", "move_insert_records", "message_post", "message_insert_moved", "message_origins"],
         summary: "A moved head knows its keys and arrivals still, and after they moved so does the target.",
     }
     queue_comes_back = "move.back.under_a_higher_epoch" {
@@ -121,6 +122,8 @@ async fn dead_letter(
         claim_count: 4,
         posted_at: ctx.clock.now(),
         checksum: None,
+        source: elsewhere.key.name.clone(),
+        last_claim: Some(ClaimId::random()),
     };
     match ctx.data.messages().message_insert_moved(queue, message.clone()).await? {
         Created::New(marker) => Ok((message, marker)),
@@ -136,6 +139,7 @@ async fn queue_moves_out_and_in(ctx: &Context) -> CaseResult {
     let posted = ctx.post_n(&queue, 11, 3_000).await?;
     let elsewhere = ctx.queue("elsewhere").await?;
     let (letter, _) = dead_letter(ctx, &queue, &elsewhere).await?;
+    let origin = Some(DeadLetterOrigin::of(&letter, ctx.clock.now()));
     ctx.post(&queue, vec![Context::message(50, 3_000).delay(span(100))]).await?;
     let (claim, taken) = ctx.claim(&queue, 200, 0, 5).await?;
     check_eq!(ids(&taken), pick(&posted, [0, 1, 2, 3, 4])?, "what is claimed");
@@ -146,6 +150,7 @@ async fn queue_moves_out_and_in(ctx: &Context) -> CaseResult {
     let other = reference(ctx);
     let out = queue.at_epoch(1);
     move_all((&*ctx.data, &*other), &out, 4, Calls::Once).await?;
+    carry_records((&*ctx.data, &*other), &out, 1).await?;
     check_eq!(all(&*other, &out).await?, before, "the queue after its move out");
     check!(ctx.data.moves().move_leave(&out).await?, "the source is not empty");
     check_eq!(ids(&other.claims().claim_get(&out, claim).await?.1), ids(&taken), "the claim there");
@@ -156,12 +161,15 @@ async fn queue_moves_out_and_in(ctx: &Context) -> CaseResult {
 
     let back = queue.at_epoch(2);
     move_all((&*other, &*ctx.data), &back, 5, Calls::Once).await?;
+    carry_records((&*other, &*ctx.data), &back, 1).await?;
     check!(other.moves().move_leave(&back).await?, "the other store is not empty");
     let after = ctx.list_all(&back).await?;
     check_eq!(after.get(..12), Some(&*before), "the queue after its move back");
     check_eq!(ids(&after).get(12..), Some(&*new), "what was posted on the way");
     let messages = ctx.data.messages();
     check_eq!(messages.message_get(&back, letter.id).await?.body, letter.body, "the dead letter");
+    let told = messages.message_origins(&back, &[letter.id]).await?;
+    check_eq!(told.first(), Some(&origin), "where the dead letter came from");
     messages.message_delete(&back, *nth(&posted, 1)?, Some(claim)).await?;
     ctx.advance(200).await?;
     let wanted: Vec<_> = ids(&after).into_iter().filter(|id| Some(id) != posted.get(1)).collect();
@@ -198,6 +206,8 @@ async fn records_move(ctx: &Context) -> CaseResult {
     let posted = ctx.data.messages().message_post(&queue, batch(), keyed(1)?).await?;
     let elsewhere = ctx.queue("elsewhere").await?;
     let (letter, marker) = dead_letter(ctx, &queue, &elsewhere).await?;
+    let origin = Some(DeadLetterOrigin::of(&letter, ctx.clock.now()));
+    ctx.advance(5).await?;
     ctx.drain(&queue).await?;
     let out = queue.at_epoch(1);
     let moved = ctx.data.heads().head_move(&out, 1).await?;
@@ -206,7 +216,7 @@ async fn records_move(ctx: &Context) -> CaseResult {
     let opening = zaqar_core::MoveOpening { start: moved.sequence_next, subscriptions: vec![] };
     other.moves().move_open(&out, &opening).await?;
     for _ in 0..2 {
-        carry_records((&*ctx.data, &*other), &out).await?;
+        carry_records((&*ctx.data, &*other), &out, 2).await?;
     }
     let back = queue.at_epoch(2);
     for (data, queue) in [(&*ctx.data, &out), (&*other, &out), (&*ctx.data, &back)] {
@@ -214,7 +224,7 @@ async fn records_move(ctx: &Context) -> CaseResult {
             check!(ctx.data.moves().move_leave(&out).await?, "the source is not empty");
             gc(ctx, 0).await?;
             move_all((&*other, data), queue, 5, Calls::Once).await?;
-            carry_records((&*other, data), queue).await?;
+            carry_records((&*other, data), queue, 2).await?;
         }
         let again = data.messages().message_post(queue, batch(), keyed(1)?).await?;
         check_eq!((&again.ids, again.repeated), (&posted.ids, true), "a post under the key");
@@ -222,6 +232,8 @@ async fn records_move(ctx: &Context) -> CaseResult {
         expect_err(other_digest, conflict, "another post under the key")?;
         let arrival = data.messages().message_insert_moved(queue, letter.clone()).await?;
         check_eq!(arrival, Created::Existing(marker), "the dead letter, again");
+        let told = data.messages().message_origins(queue, &[letter.id]).await?;
+        check_eq!(told.first(), Some(&origin), "where the dead letter came from");
         check!(all(data, queue).await?.is_empty(), "a repeat stored something");
     }
     Ok(())
@@ -231,6 +243,7 @@ async fn records_move(ctx: &Context) -> CaseResult {
 async fn carry_records(
     (from, to): (&dyn DataDriver, &dyn DataDriver),
     queue: &QueueRef,
+    count: usize,
 ) -> CaseResult {
     let (mut marker, mut carried) = (None::<String>, Vec::new());
     loop {
@@ -242,7 +255,7 @@ async fn carry_records(
         to.moves().move_insert_records(queue, &page.items).await?;
         marker = page.next;
     }
-    check_eq!(carried.len(), 2, "records, which are {carried:?}");
+    check_eq!(carried.len(), count, "records, which are {carried:?}");
     Ok(())
 }
 

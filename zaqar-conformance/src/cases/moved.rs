@@ -88,6 +88,8 @@ async fn foreign(ctx: &Context, n: u64) -> Result<Vec<MovedMessage>, Failure> {
             claim_count: 5,
             posted_at,
             checksum: None,
+            source: elsewhere.key.name.clone(),
+            last_claim: None,
         })
     };
     (0..n).map(message).collect()

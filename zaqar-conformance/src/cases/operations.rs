@@ -24,6 +24,10 @@ pub(super) async fn attempt_all(ctx: &Context, queue: &QueueRef) -> Result<Vec<A
     }
     if ctx.has(Capability::DeadLetter) {
         attempts.push(attempt_insert_moved(ctx, queue).await?);
+        attempts.push((
+            "message_origins",
+            ctx.data.messages().message_origins(queue, &[]).await.map(drop),
+        ));
     }
     Ok(attempts)
 }
@@ -107,6 +111,8 @@ pub(super) async fn attempt_insert_moved(
         claim_count: 2,
         posted_at: zaqar_core::Clock::now(&*ctx.clock),
         checksum: None,
+        source: elsewhere.key.name.clone(),
+        last_claim: None,
     };
     let answer = ctx.data.messages().message_insert_moved(queue, message).await.map(drop);
     Ok(("message_insert_moved", answer))

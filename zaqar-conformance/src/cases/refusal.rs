@@ -121,6 +121,8 @@ async fn undeclared_dead_letters_are_refused(ctx: &Context) -> CaseResult {
     expect_err(leased, lacks(Capability::DeadLetter), "transfer_lease")?;
     let (operation, answer) = attempt_insert_moved(ctx, &queue).await?;
     expect_err(answer, lacks(Capability::DeadLetter), operation)?;
+    let told = ctx.data.messages().message_origins(&queue, &posted).await;
+    expect_err(told, lacks(Capability::DeadLetter), "message_origins")?;
     check_eq!(ids(&ctx.list_free(&queue).await?), posted, "the free messages");
     Ok(())
 }

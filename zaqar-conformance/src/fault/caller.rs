@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DataDriver,
-    DriverInfo, Effect, Error, GcOptions, GcReport, Health, ListMessages, Message,
-    MessageController, MessageId, MessageMarker, MoveController, MovedMessage, NewMessage,
+    DeadLetterOrigin, DriverInfo, Effect, Error, GcOptions, GcReport, Health, ListMessages,
+    Message, MessageController, MessageId, MessageMarker, MoveController, MovedMessage, NewMessage,
     OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
     QueueHeadController, QueueRef, QueueStats, Result, Retry, StoreVolume, SubscriptionController,
     Ttl,
@@ -121,6 +121,7 @@ stage!(MessageController, messages {
     fn message_insert_moved(
         queue: &QueueRef, message: MovedMessage,
     ) -> Created<MessageMarker>;
+    fn message_origins(queue: &QueueRef, ids: &[MessageId]) -> Vec<Option<DeadLetterOrigin>>;
 });
 
 stage!(ClaimController, claims {

@@ -68,8 +68,10 @@ impl ClaimController for ReferenceData {
             state.require(Capability::Claims, "claim_delete")?;
             let head = state.head_mut(queue)?;
             head.check_hold_still(id, now)?;
+            let forget = head.quirks.forget_last_claims;
             for message in head.held_mut(id, now) {
                 message.hold = None;
+                message.last_claim = message.last_claim.filter(|_| !forget);
             }
             head.claims.remove(&id);
             head.resurrect();
@@ -132,6 +134,7 @@ impl Head {
             match &options.redrive {
                 Some(redrive) if message.claim_count >= redrive.claims_max => {
                     message.hold = None;
+                    message.last_claim = message.last_claim.filter(|_| !quirks.forget_last_claims);
                     message.parked = Some(Parked { redrive: redrive.clone(), lease: None });
                     claimed.parked += 1;
                 }

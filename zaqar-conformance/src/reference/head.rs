@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use zaqar_core::limits::SEQUENCE_MAX;
 use zaqar_core::{
-    ClaimId, ClientId, Error, ExhaustedDelivery, HeadState, IdempotencyKey, Incarnation, MessageId,
-    MessageMarker, NewMessage, OutboxMessage, PostKey, Posted, QueueHead, QueueKey, Result,
-    Timestamp,
+    ClaimId, ClientId, DeadLetterOrigin, Error, ExhaustedDelivery, HeadState, IdempotencyKey,
+    Incarnation, MessageId, MessageMarker, NewMessage, OutboxMessage, PostKey, Posted, QueueHead,
+    QueueKey, Result, Timestamp,
 };
 
 use super::quirks::Quirks;
@@ -20,6 +20,13 @@ pub(super) struct StoredKey {
     pub(super) digest: [u8; 32],
     pub(super) ids: Vec<MessageId>,
     pub(super) until: Timestamp,
+}
+
+/// A message that was moved in: its position here, and where it came from, if that is known.
+#[derive(Debug, Clone)]
+pub(super) struct Arrived {
+    pub(super) position: u64,
+    pub(super) origin: Option<DeadLetterOrigin>,
 }
 
 /// What one post wrote for its subscribers: each message with its position.
@@ -41,7 +48,7 @@ pub(super) struct Head {
     /// By position.
     pub(super) messages: BTreeMap<u64, Stored>,
     /// Every message ever moved in, and its position here: a move is never done twice (G10).
-    pub(super) arrivals: BTreeMap<MessageId, u64>,
+    pub(super) arrivals: BTreeMap<MessageId, Arrived>,
     pub(super) keys: BTreeMap<IdempotencyKey, StoredKey>,
     /// The ends of claims that took something and were not released: an id that was used claims no
     /// more, whatever became of its messages, until it is forgotten.
@@ -119,7 +126,7 @@ impl Head {
         if marker.incarnation() == self.incarnation {
             marker.sequence()
         } else {
-            self.arrivals.get(&MessageId::from(marker)).copied().unwrap_or(0)
+            self.arrivals.get(&MessageId::from(marker)).map_or(0, |arrived| arrived.position)
         }
     }
 
@@ -220,6 +227,7 @@ fn stored(
         checksum: message.checksum.clone(),
         claim_count: 0,
         hold: None,
+        last_claim: None,
         parked: None,
     }
 }

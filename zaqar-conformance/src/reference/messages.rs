@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Capability, ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId,
-    MessageMarker, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueRef, QueueStats, Result, Timestamp,
+    Capability, ClaimId, Created, DeadLetterOrigin, Error, ListMessages, Message,
+    MessageController, MessageId, MessageMarker, MovedMessage, NewMessage, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueRef, QueueStats, Result, Timestamp,
 };
 
 use super::driver::ReferenceData;
-use super::head::Head;
+use super::head::{Arrived, Head};
 use super::stored::Stored;
 
 #[async_trait]
@@ -135,6 +135,19 @@ impl MessageController for ReferenceData {
         })
         .await
     }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.step("message_origins", |state, _| {
+            state.require(Capability::DeadLetter, "message_origins")?;
+            let arrivals = &state.head(queue)?.arrivals;
+            Ok(ids.iter().map(|id| arrivals.get(id).and_then(|a| a.origin.clone())).collect())
+        })
+        .await
+    }
 }
 
 /// The ids in their order, each once.
@@ -233,7 +246,7 @@ impl Head {
 
     /// Where a message was put that arrived before.
     fn arrived(&self, id: MessageId) -> Result<Option<MessageMarker>> {
-        let position = self.arrivals.get(&id).copied();
+        let position = self.arrivals.get(&id).map(|arrived| arrived.position);
         Ok(position.map(|position| MessageMarker::new(self.incarnation, position)).transpose()?)
     }
 
@@ -245,8 +258,9 @@ impl Head {
     ) -> Result<Created<MessageMarker>> {
         let position = self.allocate(1)?;
         let marker = MessageMarker::new(self.incarnation, position)?;
-        self.arrivals.insert(message.id, position);
-        let MovedMessage { id, body, ttl, claim_count, posted_at, checksum } = message;
+        let origin = Some(DeadLetterOrigin::of(&message, now));
+        self.arrivals.insert(message.id, Arrived { position, origin });
+        let MovedMessage { id, body, ttl, claim_count, posted_at, checksum, .. } = message;
         let stored = Stored {
             id,
             position,
@@ -259,6 +273,7 @@ impl Head {
             checksum,
             claim_count,
             hold: None,
+            last_claim: None,
             parked: None,
         };
         self.messages.insert(position, stored);

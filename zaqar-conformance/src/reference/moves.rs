@@ -10,7 +10,7 @@ use zaqar_core::{
 };
 
 use super::driver::ReferenceData;
-use super::head::{Head, StoredKey};
+use super::head::{Arrived, Head, StoredKey};
 use super::state::{State, gone, moved};
 use super::stored::{Hold, Stored};
 use super::subscriptions::StoredSubscription;
@@ -270,8 +270,10 @@ impl Head {
                 };
                 (format!("k{key}"), record)
             });
-        let arrivals = self.arrivals.iter().map(|(id, position)| {
-            (format!("a{id}"), MoveRecord::Arrival { id: *id, position: *position })
+        let arrivals = self.arrivals.iter().map(|(id, arrived)| {
+            let Arrived { position, origin } = arrived.clone();
+            let origin = origin.filter(|_| !self.quirks.forget_origins_on_move);
+            (format!("a{id}"), MoveRecord::Arrival { id: *id, position, origin })
         });
         let exhausted = self.exhausted.iter().map(|record| {
             (format!("e{:020}", record.number), MoveRecord::Exhausted(record.clone()))
@@ -285,8 +287,10 @@ impl Head {
                 let stored = StoredKey { digest: *digest, ids: ids.clone(), until: *until };
                 self.keys.entry(key.clone()).or_insert(stored);
             }
-            MoveRecord::Arrival { id, position } => {
-                self.arrivals.entry(*id).or_insert(*position);
+            MoveRecord::Arrival { id, position, origin } => {
+                let new = Arrived { position: *position, origin: None };
+                let arrived = self.arrivals.entry(*id).or_insert(new);
+                arrived.origin = arrived.origin.take().or_else(|| origin.clone());
             }
             MoveRecord::Exhausted(record) => {
                 let same = |known: &&zaqar_core::ExhaustedDelivery| {
@@ -342,6 +346,7 @@ fn arrived(message: &MovingMessage, hold: Option<Hold>) -> Stored {
         checksum: message.checksum.clone(),
         claim_count: message.claim_count,
         hold,
+        last_claim: hold.map(|hold| hold.claim),
         parked: None,
     }
 }

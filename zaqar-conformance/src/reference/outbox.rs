@@ -328,7 +328,7 @@ fn take_transfer(
     Some(Transfer {
         source: source.clone(),
         target: redrive.target,
-        message: message.moved(redrive.ttl),
+        message: message.moved(&source.key.name, redrive.ttl),
         lease: lease.id,
     })
 }

@@ -62,6 +62,10 @@ pub struct Quirks {
     pub forget_holds_on_move: bool,
     /// A queue that is deleted may still come back to a store that it had left.
     pub reopen_left_heads: bool,
+    /// Where dead letters came from is forgotten on the way to another store.
+    pub forget_origins_on_move: bool,
+    /// The last claim of a message is forgotten when it ends.
+    pub forget_last_claims: bool,
 }
 
 impl Quirks {

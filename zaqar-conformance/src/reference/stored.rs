@@ -2,7 +2,7 @@
 
 use zaqar_core::{
     Body, ClaimId, ClientId, Incarnation, LeaseId, Message, MessageEdge, MessageId, MessageMarker,
-    MovedMessage, Redrive, Result, Timestamp, Ttl,
+    MovedMessage, QueueName, Redrive, Result, Timestamp, Ttl,
 };
 
 use super::quirks::Quirks;
@@ -51,6 +51,8 @@ pub(super) struct Stored {
     pub(super) checksum: Option<String>,
     pub(super) claim_count: u32,
     pub(super) hold: Option<Hold>,
+    /// The claim that holds it, or held it last.
+    pub(super) last_claim: Option<ClaimId>,
     pub(super) parked: Option<Parked>,
 }
 
@@ -90,6 +92,7 @@ impl Stored {
             self.ttl = hold.ttl.plus(grace);
         }
         self.hold = Some(hold);
+        self.last_claim = Some(hold.claim);
     }
 
     pub(super) fn show(&self, incarnation: Incarnation, now: Timestamp) -> Result<Message> {
@@ -112,7 +115,7 @@ impl Stored {
     }
 
     /// The message as its dead-letter queue stores it.
-    pub(super) fn moved(&self, ttl: Ttl) -> MovedMessage {
+    pub(super) fn moved(&self, source: &QueueName, ttl: Ttl) -> MovedMessage {
         MovedMessage {
             id: self.id,
             body: self.body.clone(),
@@ -120,6 +123,8 @@ impl Stored {
             claim_count: self.claim_count,
             posted_at: self.posted_at,
             checksum: self.checksum.clone(),
+            source: source.clone(),
+            last_claim: self.last_claim,
         }
     }
 }

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use zaqar_conformance::reference::ReferenceHarness;
 use zaqar_conformance::{Drivers, Harness, Namespace, ProcessControl, Subject, Waiver};
 use zaqar_core::{
-    Capabilities, ClaimController, ClaimId, Clock, Created, DataDriver, DriverInfo, Error,
-    GcOptions, GcReport, Health, ListMessages, Message, MessageController, MessageId,
-    MessageMarker, MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit,
-    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
-    SubscriptionController,
+    Capabilities, ClaimController, ClaimId, Clock, Created, DataDriver, DeadLetterOrigin,
+    DriverInfo, Error, GcOptions, GcReport, Health, ListMessages, Message, MessageController,
+    MessageId, MessageMarker, MoveController, MovedMessage, NewMessage, OutboxController, Page,
+    PageLimit, PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result,
+    StoreVolume, SubscriptionController,
 };
 
 /// How many reads of a message do not see it yet.
@@ -143,6 +143,14 @@ impl MessageController for Late {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.inner.messages().message_insert_moved(queue, message).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.inner.messages().message_origins(queue, ids).await
     }
 }
 

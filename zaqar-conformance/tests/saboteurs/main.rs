@@ -65,6 +65,12 @@ saboteurs! {
     reopening_left_heads_is_caught: reopen_left_heads
         is caught by ["move.close.left_head_stays_closed"]
         and passes "move.back.under_a_higher_epoch";
+    forgetting_origins_on_a_move_is_caught: forget_origins_on_move
+        is caught by ["move.records.keys_and_arrivals"]
+        and passes "dead_letter.origin.told";
+    forgetting_the_last_claim_is_caught: forget_last_claims
+        is caught by ["dead_letter.origin.told"]
+        and passes "dead_letter.way.moves_once";
     early_expiry_is_caught: expire_early
         is caught by ["expiry.boundary.exact", "model.driver_agrees_with_the_reference"]
         and passes "claim.create.takes_the_oldest";

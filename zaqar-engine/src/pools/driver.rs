@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Capability, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created,
-    DataDriver, DriverInfo, Error, GcOptions, GcReport, Health, ListMessages, Message,
-    MessageController, MessageId, MessageMarker, MessageWatch, MoveController, MovedMessage,
-    NewMessage, NewSubscription, NoMoves, OutboxController, Page, PageLimit, PostMessages, Posted,
-    QueueEnd, QueueHead, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
-    Subscription, SubscriptionController, SubscriptionId, Ttl, UpdateSubscription,
+    DataDriver, DeadLetterOrigin, DriverInfo, Error, GcOptions, GcReport, Health, ListMessages,
+    Message, MessageController, MessageId, MessageMarker, MessageWatch, MoveController,
+    MovedMessage, NewMessage, NewSubscription, NoMoves, OutboxController, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueHead, QueueHeadController, QueueRef, QueueStats, Result,
+    StoreVolume, Subscription, SubscriptionController, SubscriptionId, Ttl, UpdateSubscription,
 };
 
 use super::Pools;
@@ -235,6 +235,17 @@ impl MessageController for Pools {
     ) -> Result<Created<MessageMarker>> {
         self.on_safe("message_insert_moved", queue, async |store, queue| {
             store.data().messages().message_insert_moved(&queue, message.clone()).await
+        })
+        .await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.on(queue, async |store, queue| {
+            store.data().messages().message_origins(&queue, ids).await
         })
         .await
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Body, Capabilities, ClaimController, ClaimId, Created, DataDriver, DriverInfo, GcOptions,
-    GcReport, Health, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit,
-    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
-    SubscriptionController,
+    Body, Capabilities, ClaimController, ClaimId, Created, DataDriver, DeadLetterOrigin,
+    DriverInfo, GcOptions, GcReport, Health, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MessageWatch, MoveController, MovedMessage, NewMessage, OutboxController, Page,
+    PageLimit, PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result,
+    StoreVolume, SubscriptionController,
 };
 
 use super::Stage;
@@ -203,5 +203,13 @@ impl MessageController for Filtered {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.data.messages().message_insert_moved(queue, message).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.data.messages().message_origins(queue, ids).await
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Capabilities, ClaimController, ClaimId, Created, DataDriver, DriverInfo, GcOptions, GcReport,
-    Health, ListMessages, Message, MessageController, MessageId, MessageMarker, MoveController,
-    MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueHeadController, QueueRef, QueueStats, Result, StoreVolume, SubscriptionController,
+    Capabilities, ClaimController, ClaimId, Created, DataDriver, DeadLetterOrigin, DriverInfo,
+    GcOptions, GcReport, Health, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    SubscriptionController,
 };
 use zaqar_engine::Stage;
 
@@ -180,5 +181,13 @@ impl MessageController for Meddled {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.data.messages().message_insert_moved(queue, message).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.data.messages().message_origins(queue, ids).await
     }
 }

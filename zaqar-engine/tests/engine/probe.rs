@@ -211,6 +211,7 @@ scripted!(MessageController for ProbeData by messages {
     fn message_stats(queue: &QueueRef) -> QueueStats;
     fn message_available(watches: &[MessageWatch]) -> Vec<bool>;
     fn message_insert_moved(queue: &QueueRef, message: MovedMessage) -> Created<MessageMarker>;
+    fn message_origins(queue: &QueueRef, ids: &[MessageId]) -> Vec<Option<DeadLetterOrigin>>;
 });
 
 scripted!(ClaimController for ProbeData by claims {

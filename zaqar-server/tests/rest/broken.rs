@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Capabilities, ClaimController, Created, DataDriver, DriverInfo, Effect, Error, GcOptions,
+    Capabilities, ClaimController, Created, DataDriver, DeadLetterOrigin, DriverInfo, Effect, Error, GcOptions,
     GcReport, Health, ListMessages, Message, MessageController, MessageId, MessageMarker,
     MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages,
     Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, Retry, StoreVolume,
@@ -147,6 +147,13 @@ impl MessageController for Broken {
         _: &QueueRef,
         _: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
+        self.mishap.strike().await
+    }
+    async fn message_origins(
+        &self,
+        _: &QueueRef,
+        _: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
         self.mishap.strike().await
     }
 }

@@ -6,6 +6,7 @@ use zaqar_core::{
 };
 
 use crate::codec::{NUMBER_MAX, Reply, double, integer, moment};
+use crate::origins::{pack_origin, read_origin};
 
 /// Bytes of a key's record before the digest: its end, first position and number of its messages.
 const KEY_HEADER: usize = 24;
@@ -62,7 +63,9 @@ pub(super) fn read_records(mut reply: Reply, queue: &QueueRef) -> Result<Page<Mo
             }
             'a' => {
                 let id = name.parse().map_err(|_| reply.damaged(what))?;
-                MoveRecord::Arrival { id, position: number }
+                let stored = reply.bytes(what)?;
+                let origin = read_origin(&stored).ok_or_else(|| reply.damaged(what))?;
+                MoveRecord::Arrival { id, position: number, origin }
             }
             _ => MoveRecord::Exhausted(read_exhausted(&mut reply, number)?),
         });
@@ -139,8 +142,9 @@ pub(super) fn push_record(command: &mut redis::Cmd, record: &MoveRecord) {
             stored.extend(digest);
             command.arg("k").arg(key.as_str()).arg(moment(*until)).arg(stored);
         }
-        MoveRecord::Arrival { id, position } => {
+        MoveRecord::Arrival { id, position, origin } => {
             command.arg("a").arg(id.to_string()).arg(*position);
+            command.arg(pack_origin(origin.as_ref()));
         }
         MoveRecord::Exhausted(record) => {
             command.arg("e").arg(record.message.to_string()).arg(&record.subscriber);

@@ -51,7 +51,7 @@ while #taken < limit and #parked < K and offset < limit + K do
       if claims_max and s.count >= claims_max then
         parked[#parked + 1] = seq
         rows[#rows + 1] = seq
-        rows[#rows + 1] = pack_state(math.huge, s.ttl, 0, s.count, 2, NOBODY)
+        rows[#rows + 1] = pack_state(math.huge, s.ttl, 0, s.count, 2, s.claim)
         on_the_way[#on_the_way + 1] = seq
         on_the_way[#on_the_way + 1] = struct.pack('>dd', tonumber(ARGV[12]), 0) .. NOBODY .. ARGV[11]
         raised[#raised + 1] = 'inf'

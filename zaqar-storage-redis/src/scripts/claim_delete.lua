@@ -13,7 +13,7 @@ for i = 1, #ids do
   if on_its_way(h, ids[i]) then return {10} end
   local s = of[i]
   rows[2 * i - 1] = ids[i]
-  rows[2 * i] = pack_state(s.expires, s.ttl, 0, s.count, 0, NOBODY)
+  rows[2 * i] = pack_state(s.expires, s.ttl, 0, s.count, 0, s.claim)
   free[2 * i - 1], free[2 * i] = ids[i], ids[i]
 end
 call('ZREM', claim_ends, ARGV[3])

@@ -1,4 +1,4 @@
--- keys: head messages states claimable hidden leased delayed expiring retired claims claim_ends post_keys post_key_ends arrivals arrival_order transfers transfer_leases subscriptions subscribers subscription_order subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next exhausted exhausted_moved graves gc_due
+-- keys: head messages states claimable hidden leased delayed expiring retired claims claim_ends post_keys post_key_ends arrivals arrival_order origins transfers transfer_leases subscriptions subscribers subscription_order subscription_ends cursors outbox outbox_index retries retries_due retry_positions retries_next exhausted exhausted_moved graves gc_due
 -- lib: chunks
 -- ARGV: incarnation, rows to remove at most
 -- Answers: rows. The head of a closed incarnation stays as its tombstone: it must never open again,
@@ -20,7 +20,7 @@ if #dead > 0 then
   return {0, #dead}
 end
 call('UNLINK', messages, states, claimable, hidden, leased, delayed, claims, claim_ends,
-  post_keys, post_key_ends, arrivals, arrival_order, transfers, transfer_leases, subscriptions, subscribers,
+  post_keys, post_key_ends, arrivals, arrival_order, origins, transfers, transfer_leases, subscriptions, subscribers,
   subscription_order, subscription_ends, cursors, outbox, outbox_index, retries, retries_due, retry_positions,
   retries_next, exhausted, exhausted_moved, graves)
 call('HDEL', head, 'next', 'epoch', 'sub', 'due', 'run', 'sub_next', 'exhausted_next', 'from', 'to', 'purged')

@@ -1,6 +1,7 @@
--- keys: head messages states claimable expiring arrivals arrival_order sweep_due fence
+-- keys: head messages states claimable expiring arrivals arrival_order origins sweep_due fence
 -- lib: head leap state sooner
--- ARGV: queue, now, incarnation, last position, the message's id, record, count of claims
+-- ARGV: queue, now, incarnation, last position, the message's id, record, count of claims, where it
+--   comes from
 -- Answers: its position, whether it is new. What arrived is remembered while the incarnation lives.
 local h, refusal = find_head()
 if not h then return refusal end
@@ -17,6 +18,7 @@ call('ZADD', expiring, expires, seq)
 call('ZADD', claimable, seq, seq)
 call('HSET', arrivals, ARGV[5], seq)
 call('ZADD', arrival_order, seq, ARGV[5])
+call('HSET', origins, ARGV[5], ARGV[8])
 call('HSET', head, 'next', place + 1, 'run', run)
 sweep_at(h, expires, ARGV[3])
 return {0, seq, 1}

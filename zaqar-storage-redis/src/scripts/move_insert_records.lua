@@ -1,7 +1,7 @@
--- keys: head post_keys post_key_ends arrivals arrival_order exhausted exhausted_moved gc_due
+-- keys: head post_keys post_key_ends arrivals arrival_order origins exhausted exhausted_moved gc_due
 -- lib: head moving
 -- ARGV: queue, now, incarnation, then the records: 'k', key, its end, what is stored under it; 'a', id,
---   place; 'e', message, subscriber, attempts, reason, moment
+--   place, where it came from or ''; 'e', message, subscriber, attempts, reason, moment
 -- What is remembered already stays as it is.
 local h, refusal = find_head_of_move()
 if not h then return refusal end
@@ -20,7 +20,8 @@ while i <= #ARGV do
     if call('HSETNX', arrivals, name, ARGV[i + 2]) == 1 then
       call('ZADD', arrival_order, ARGV[i + 2], name)
     end
-    i = i + 3
+    if ARGV[i + 3] ~= '' then call('HSETNX', origins, name, ARGV[i + 3]) end
+    i = i + 4
   else
     local subscriber = ARGV[i + 2]
     if call('SADD', exhausted_moved, name .. ' ' .. subscriber) == 1 then

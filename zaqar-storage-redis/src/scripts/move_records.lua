@@ -1,9 +1,9 @@
--- keys: head post_keys post_key_ends arrivals arrival_order exhausted
+-- keys: head post_keys post_key_ends arrivals arrival_order origins exhausted
 -- lib: head moving
 -- ARGV: queue, now, limit, where to go on: the kind of the last record, its number, its name
 -- Kinds, in this order: 'k' a key, by the moment at which it is forgotten; 'a' an arrival, by its place;
 -- 'e' a delivery that was given up, by its number. Answers of each record its kind, number and name; and
--- of a key what is stored under it, of a delivery its fields.
+-- of a key what is stored under it, of an arrival where it came from, of a delivery its fields.
 local h, refusal = find_head_of_move()
 if not h then return refusal end
 local now, limit, kind, number, name = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
@@ -28,7 +28,7 @@ if kind == 'a' and found < limit then
   local ids = call('ZRANGEBYSCORE', arrival_order, '(' .. number, '+inf', 'WITHSCORES', 'LIMIT', 0,
     limit - found)
   for i = 1, #ids, 2 do
-    tell('a', ids[i + 1], ids[i])
+    tell('a', ids[i + 1], ids[i], call('HGET', origins, ids[i]) or '')
     found = found + 1
   end
   kind, number = 'e', '0'

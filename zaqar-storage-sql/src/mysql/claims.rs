@@ -57,9 +57,9 @@ const RENEW_MESSAGES: &str = "UPDATE messages FORCE INDEX (claimable) \
 const RENEW_CLAIM: &str = "UPDATE claims SET ttl = $4, started = $3, ends = $5 \
      WHERE queue = $1 AND id = $2 AND @zk > 0";
 
-/// Frees what the claim holds at this moment. `$3` now, `$4` the queue's row zero.
+/// Frees what the claim holds at this moment; that it was the last one stays known. `$3` now, `$4` the queue's row zero.
 const FREE_MESSAGES: &str = concat!(
-    "UPDATE messages FORCE INDEX (claimable) SET avail = 0, claim = ",
+    "UPDATE messages FORCE INDEX (claimable) SET last_claim = $2, avail = 0, claim = ",
     unclaimed!(),
     " WHERE queue = $1 AND avail = @ze AND claim = $2 AND avail > $3 \
        AND id > $4 + @zp AND @zt = 1 AND @zh = 0"

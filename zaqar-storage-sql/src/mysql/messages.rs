@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueRef, QueueStats, Result, Timestamp,
+    ClaimId, Created, DeadLetterOrigin, Error, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueRef, QueueStats, Result, Timestamp,
 };
 use zaqar_storage_lanes::Weight;
 
@@ -21,7 +21,7 @@ use crate::layout::{WINDOW, gone, row_id, row_id_end};
 use super::available;
 use super::driver::MyData;
 use super::heads::{check_rows, look, state};
-use super::moves::{InsertMoved, Purge};
+use super::moves::{self, InsertMoved, Purge};
 use super::posts::Post;
 use super::removals::{self, Rule, rows_of_messages};
 use super::rows::{message_columns, messages, unclaimed};
@@ -370,5 +370,17 @@ impl MessageController for MyData {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.run(queue, InsertMoved::of(queue, message)).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        let ids = ids.to_vec();
+        let work = move |server: Arc<Server>, queue: QueueRef| async move {
+            moves::origins(&server, &queue, &ids).await
+        };
+        self.at("message_origins", queue, work).await
     }
 }

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../../migrations/mysql/0002_durable_before_seen.sql")),
     (3, include_str!("../../migrations/mysql/0003_catalogue.sql")),
     (4, include_str!("../../migrations/mysql/0004_live_moves.sql")),
+    (5, include_str!("../../migrations/mysql/0005_dead_letter_origins.sql")),
 ];
 
 /// Serialises the migrations of a database; the name is the server's, so it holds the database's.

@@ -1,15 +1,25 @@
 //! Purging a queue, and taking in messages that come from another.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use zaqar_core::{Created, MessageMarker, MovedMessage, QueueRef};
+use zaqar_core::{
+    Created, DeadLetterOrigin, MessageId, MessageMarker, MovedMessage, QueueRef, Result as Told,
+};
 
 use crate::error::{Failure, damaged};
 use crate::layout::{CLAIMABLE, POSITION_MAX, message_id, positions_used_up, row_id, ttl_code};
+use crate::origins::{OriginColumns, origin_of};
 
+use super::heads::{check_rows, state};
 use super::inserts::{Bound, insert};
+use super::moving_arrivals::arrive;
+use super::row::SqlRow;
+use super::server::Server;
 use super::sql::sql;
 use super::step::Step;
 use super::task::Task;
+use super::told::Told as _;
 
 /// Hides everything posted so far behind a mark; `gc` removes it.
 #[derive(Debug)]
@@ -91,10 +101,32 @@ impl Task for InsertMoved {
             Bound::text(message.body.as_str()),
         ];
         insert(step, TABLE, &[stored], usize::MAX).await?;
-        let arrive = sql("INSERT INTO arrivals (queue, id, origin) VALUES ($1, $2, $3)");
-        step.later(arrive.bind(head.number).bind(row).bind(&origin))?;
+        let from = OriginColumns::of(Some(&DeadLetterOrigin::of(message, step.now)));
+        arrive(step, head.number, &origin, row, &from)?;
         let advance = sql("UPDATE heads SET next = next + 1 WHERE number = $1");
         step.later(advance.bind(head.number))?;
         Ok(Created::New(place(row)?))
     }
+}
+
+const ORIGINS: &str = "SELECT origin, source, claims, last_claim, arrived FROM arrivals \
+     WHERE queue = $1 AND origin IN ($2)";
+
+/// Where messages came from, in the order asked.
+pub(super) async fn origins(
+    server: &Server,
+    queue: &QueueRef,
+    ids: &[MessageId],
+) -> Told<Vec<Option<DeadLetterOrigin>>> {
+    const OPERATION: &str = "message_origins";
+    let number = server.number(OPERATION, queue).await?;
+    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let script = vec![sql(ORIGINS).bind(number).bind(names), state(number)];
+    let answers = server.read_snapshot(OPERATION, script).await?;
+    check_rows(answers.rows(1), queue).told(OPERATION)?;
+    let read = |row: &SqlRow| Ok::<_, sqlx::Error>((row.try_get(0)?, origin_of!(row, 1)?));
+    let told: Result<HashMap<String, Option<DeadLetterOrigin>>, sqlx::Error> =
+        answers.rows(0).iter().map(read).collect();
+    let told = told.told(OPERATION)?;
+    Ok(ids.iter().map(|id| told.get(&id.to_string()).cloned().flatten()).collect())
 }

@@ -13,6 +13,7 @@ use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLAIMABLE, POSITION_MAX, message_id, row_id, ttl_code};
 use crate::moves::{Arrival, arrival};
+use crate::origins::OriginColumns;
 
 use super::inserts::{Bound, insert};
 use super::rows::{UNCLAIMED, claim_id};
@@ -174,21 +175,31 @@ impl InsertPart {
         insert(step, TABLE, &rows, self.bytes_max).await?;
         for (message, origin) in messages.iter().zip(origins) {
             if let Some(origin) = origin {
-                arrive(step, number, &origin, row(number, message))?;
+                arrive(step, number, &origin, row(number, message), &OriginColumns::default())?;
             }
         }
         Ok(())
     }
 }
 
-/// Remembers where a message of another queue stands here, if it is not known.
+/// Remembers where a message of another queue stands here, and where it came from, as far as that is not
+/// known.
 pub(super) fn arrive(
     step: &mut Step<'_>,
     number: i64,
     origin: &str,
     row: i64,
+    from: &OriginColumns,
 ) -> Result<(), sqlx::Error> {
-    let arrive = sql("INSERT INTO arrivals (queue, id, origin) VALUES ($1, $2, $3) \
-         ON DUPLICATE KEY UPDATE id = id");
-    step.later(arrive.bind(number).bind(row).bind(origin))
+    // Assigned from left to right: whether there is a source comes last.
+    let arrive = sql("INSERT INTO arrivals \
+           (queue, id, origin, source, claims, last_claim, arrived) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON DUPLICATE KEY UPDATE \
+           claims = IF(source IS NULL, VALUES(claims), claims), \
+           last_claim = IF(source IS NULL, VALUES(last_claim), last_claim), \
+           arrived = IF(source IS NULL, VALUES(arrived), arrived), \
+           source = IF(source IS NULL, VALUES(source), source)");
+    let arrive = arrive.bind(number).bind(row).bind(origin).bind(from.source.as_deref());
+    let arrive = arrive.bind(from.claims).bind(from.last_claim.as_deref()).bind(from.arrived);
+    step.later(arrive)
 }

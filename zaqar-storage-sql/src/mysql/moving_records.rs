@@ -13,6 +13,7 @@ use crate::codes::counter_code;
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, length_code, position_of, positions_used_up, posted, row_id};
 use crate::moves::{RecordKind, RecordPlace, marker_of, run_of};
+use crate::origins::{OriginColumns, origin_of};
 
 use super::heads::state;
 use super::inserts::{Bound, insert};
@@ -31,7 +32,7 @@ const OPERATION: &str = "move_records";
 const KEYS: &str = "SELECT post_key, digest, first, count, expires FROM post_keys \
      WHERE queue = $1 AND post_key > $2 AND expires > $4 ORDER BY post_key LIMIT $3";
 
-const ARRIVALS: &str = "SELECT origin, id FROM arrivals \
+const ARRIVALS: &str = "SELECT origin, id, source, claims, last_claim, arrived FROM arrivals \
      WHERE queue = $1 AND origin > $2 ORDER BY origin LIMIT $3";
 
 /// Reads a page, of as many kinds as it takes to fill it.
@@ -74,7 +75,7 @@ fn record(row: &SqlRow, kind: RecordKind, queue: &QueueRef) -> Result<MoveRecord
     if kind == RecordKind::Arrival {
         let id: MessageId = name.parse().map_err(|_| damaged("message origin"))?;
         let position = position_of(row.try_get(1)?).unsigned_abs();
-        return Ok(MoveRecord::Arrival { id, position });
+        return Ok(MoveRecord::Arrival { id, position, origin: origin_of!(row, 2)? });
     }
     let key = IdempotencyKey::new(name).map_err(|_| damaged("idempotency key"))?;
     let digest: &[u8] = row.try_get(1)?;
@@ -130,12 +131,13 @@ impl Task for InsertRecords {
                         .bind(step.now.as_millis());
                     step.later(insert)?;
                 }
-                MoveRecord::Arrival { id, position } => {
+                MoveRecord::Arrival { id, position, origin } => {
                     let position = counter_code(*position);
                     if position > POSITION_MAX {
                         return Err(positions_used_up().into());
                     }
-                    arrive(step, number, &id.to_string(), row_id(number, position))?;
+                    let from = OriginColumns::of(origin.as_ref());
+                    arrive(step, number, &id.to_string(), row_id(number, position), &from)?;
                 }
                 MoveRecord::Exhausted(record) => given_up.push(record),
             }

@@ -34,8 +34,11 @@ pub(super) const MATURED: &str = "SELECT id FROM messages FORCE INDEX (claimable
 pub(super) const EXPIRED: &str = "SELECT id FROM messages FORCE INDEX (expiring) \
      WHERE queue = $1 AND expires <= $2 ORDER BY expires LIMIT $3 FOR UPDATE SKIP LOCKED";
 
+/// Assigned from left to right: the claim that is over stays known, for a dead letter tells it.
 const FREE: &str = concat!(
-    "UPDATE messages FORCE INDEX (PRIMARY) SET avail = 0, claim = ",
+    "UPDATE messages FORCE INDEX (PRIMARY) SET last_claim = NULLIF(claim, ",
+    unclaimed!(),
+    "), avail = 0, claim = ",
     unclaimed!(),
     " WHERE id IN ($1)"
 );

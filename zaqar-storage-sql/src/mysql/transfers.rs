@@ -12,7 +12,7 @@ use crate::layout::{count_of, message_id, row_of, ttl_of};
 
 use super::outbox::lease_lost;
 use super::row::SqlRow;
-use super::rows::queue_ref;
+use super::rows::{claim_id, queue_ref};
 use super::sql::sql;
 use super::step::Step;
 use super::sweep::ids;
@@ -38,7 +38,7 @@ const LOCK_FREE: &str = "SELECT t.id FROM transfers AS t FORCE INDEX (PRIMARY) \
      WHERE t.id IN ($2) AND t.lease_ends <= $1 ORDER BY t.id FOR UPDATE SKIP LOCKED";
 
 const SELECT_LEASED: &str = "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, t.id, \
-       t.target, t.ttl, m.posted, m.claims, m.origin, m.body, m.checksum \
+       t.target, t.ttl, m.posted, m.claims, m.origin, m.body, m.checksum, m.last_claim \
      FROM transfers AS t JOIN heads AS h ON h.number = t.queue \
        JOIN messages AS m ON m.id = t.id WHERE t.id IN ($1) ORDER BY t.id";
 
@@ -86,6 +86,8 @@ impl LeaseTransfers {
             claim_count: count_of(row.try_get(9)?),
             posted_at: Timestamp::from_millis(row.try_get(8)?),
             checksum: row.try_get(12)?,
+            source: source.key.name.clone(),
+            last_claim: row.try_get::<Option<&[u8]>>(13)?.map(claim_id).transpose()?,
         };
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         Ok(Transfer { source, target, message, lease: self.lease })

@@ -64,7 +64,7 @@ const RENEW: &str = concat!(
 
 const RELEASE: &str = concat!(
     held!(),
-    "freed AS (UPDATE messages AS m SET avail = 0, claim = NULL FROM held AS k \
+    "freed AS (UPDATE messages AS m SET avail = 0 FROM held AS k \
        WHERE m.id = k.id AND NOT EXISTS (SELECT 1 FROM held AS s WHERE s.still)), \
      told AS (UPDATE releases SET count = count + 1 \
        WHERE queue = $1 AND EXISTS (SELECT 1 FROM held)), \

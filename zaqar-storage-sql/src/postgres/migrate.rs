@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, include_str!("../../migrations/postgres/0002_catalogue.sql")),
     (3, include_str!("../../migrations/postgres/0003_live_moves.sql")),
+    (4, include_str!("../../migrations/postgres/0004_dead_letter_origins.sql")),
 ];
 
 /// Serialises migrations of all stores in a database; the number is ours alone.

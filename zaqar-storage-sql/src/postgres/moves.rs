@@ -1,14 +1,23 @@
 //! Purging a queue, and taking in messages that come from another.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use sqlx::Row;
-use zaqar_core::{Created, MessageMarker, MovedMessage, QueueRef};
+use sqlx::postgres::PgRow;
+use zaqar_core::{
+    Created, DeadLetterOrigin, MessageId, MessageMarker, MovedMessage, QueueRef, Result as Told,
+};
 
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, message_id, positions_used_up, row_id, ttl_code};
+use crate::origins::{OriginColumns, origin_of};
 
+use super::heads::check_rows;
+use super::server::Server;
 use super::step::Step;
 use super::task::Task;
+use super::told::Told as _;
 
 /// Hides everything posted so far behind a mark; `gc` removes it.
 #[derive(Debug)]
@@ -49,7 +58,9 @@ impl InsertMoved {
     }
 }
 
-const INSERT: &str = "WITH a AS (INSERT INTO arrivals (queue, id, origin) VALUES ($1, $2, $3)), \
+const INSERT: &str = "WITH a AS (INSERT INTO arrivals \
+       (queue, id, origin, source, claims, last_claim, arrived) \
+       VALUES ($1, $2, $3, $10, $9, $11, $12)), \
      b AS (INSERT INTO bodies (id, body, checksum) VALUES ($2, $4, $5)), \
      h AS (UPDATE heads SET next = next + 1 WHERE number = $1) \
      INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, origin) \
@@ -80,6 +91,7 @@ impl Task for InsertMoved {
         }
         let row = row_id(head.number, head.next);
         let message = &self.message;
+        let from = OriginColumns::of(Some(&DeadLetterOrigin::of(message, step.now)));
         let insert = sqlx::query(INSERT)
             .bind(head.number)
             .bind(row)
@@ -89,8 +101,37 @@ impl Task for InsertMoved {
             .bind(step.now.after(message.ttl).as_millis())
             .bind(ttl_code(message.ttl))
             .bind(message.posted_at.as_millis())
-            .bind(i64::from(message.claim_count));
+            .bind(i64::from(message.claim_count))
+            .bind(from.source)
+            .bind(from.last_claim)
+            .bind(from.arrived);
         step.execute(insert).await?;
         Ok(Created::New(place(row)?))
     }
+}
+
+const ORIGINS: &str = "SELECT h.state, h.epoch, a.origin, a.source, a.claims, a.last_claim, a.arrived \
+     FROM heads AS h LEFT JOIN arrivals AS a ON a.queue = h.number AND a.origin = ANY ($2) \
+     WHERE h.number = $1";
+
+/// Where messages came from, in the order asked.
+pub(super) async fn origins(
+    server: &Server,
+    queue: &QueueRef,
+    ids: &[MessageId],
+) -> Told<Vec<Option<DeadLetterOrigin>>> {
+    const OPERATION: &str = "message_origins";
+    let number = server.number(OPERATION, queue).await?;
+    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let select = sqlx::query(ORIGINS).bind(number).bind(names);
+    let rows = server.read(OPERATION, select).await?;
+    check_rows(&rows, queue).told(OPERATION)?;
+    let read = |row: &PgRow| {
+        let name = row.try_get::<Option<String>, _>(2)?.unwrap_or_default();
+        Ok::<_, sqlx::Error>((name, origin_of!(row, 3)?))
+    };
+    let told: Result<HashMap<String, Option<DeadLetterOrigin>>, sqlx::Error> =
+        rows.iter().map(read).collect();
+    let told = told.told(OPERATION)?;
+    Ok(ids.iter().map(|id| told.get(&id.to_string()).cloned().flatten()).collect())
 }

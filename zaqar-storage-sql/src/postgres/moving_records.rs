@@ -13,6 +13,7 @@ use crate::codes::counter_code;
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, length_code, position_of, positions_used_up, posted, row_id};
 use crate::moves::{RecordKind, RecordPlace, marker_of, run_of};
+use crate::origins::{OriginColumns, origin_of};
 
 use super::moving_parts::check_move;
 use super::outbox::exhausted;
@@ -46,7 +47,7 @@ const KEYS: &str = records!(
 );
 
 const ARRIVALS: &str = records!(
-    "r.origin, r.id",
+    "r.origin, r.id, r.source, r.claims, r.last_claim, r.arrived",
     "arrivals AS a WHERE a.queue = h.number AND $2::bigint IS NOT NULL AND a.origin > $3",
     "origin"
 );
@@ -101,7 +102,7 @@ fn record(row: &PgRow, kind: RecordKind, queue: &QueueRef) -> Result<Option<Move
     if kind == RecordKind::Arrival {
         let id: MessageId = name.parse().map_err(|_| damaged("message origin"))?;
         let position = position_of(row.try_get(3)?).unsigned_abs();
-        return Ok(Some(MoveRecord::Arrival { id, position }));
+        return Ok(Some(MoveRecord::Arrival { id, position, origin: origin_of!(row, 4)? }));
     }
     let key = IdempotencyKey::new(name).map_err(|_| damaged("idempotency key"))?;
     let digest: &[u8] = row.try_get(3)?;
@@ -142,8 +143,15 @@ const INSERT_KEYS: &str = "INSERT INTO post_keys AS p (queue, key, digest, first
      ON CONFLICT (queue, key) DO UPDATE SET digest = excluded.digest, first = excluded.first, \
        count = excluded.count, expires = excluded.expires WHERE p.expires <= $7";
 
-const INSERT_ARRIVALS: &str = "INSERT INTO arrivals (queue, origin, id) \
-     SELECT $1, u.* FROM unnest($2::text[], $3::bigint[]) AS u ON CONFLICT DO NOTHING";
+/// What came with a part is there without its origin.
+const INSERT_ARRIVALS: &str = "INSERT INTO arrivals AS a \
+       (queue, origin, id, source, claims, last_claim, arrived) \
+     SELECT DISTINCT ON (u.origin) $1, u.* FROM unnest($2::text[], $3::bigint[], $4::text[], \
+       $5::bigint[], $6::bytea[], $7::bigint[]) \
+         AS u (origin, id, source, claims, last_claim, arrived) \
+     ON CONFLICT (queue, origin) DO UPDATE SET source = excluded.source, \
+       claims = excluded.claims, last_claim = excluded.last_claim, arrived = excluded.arrived \
+     WHERE a.source IS NULL";
 
 const INSERT_EXHAUSTED: &str = "WITH fresh AS MATERIALIZED ( \
        SELECT u.*, row_number() OVER (ORDER BY u.place) - 1 AS offset_in \
@@ -193,12 +201,13 @@ impl InsertRecords {
     async fn arrivals(&self, step: &mut Step<'_>, number: i64) -> Result<(), Failure> {
         let mut arrivals = Vec::new();
         for record in &self.records {
-            if let MoveRecord::Arrival { id, position } = record {
+            if let MoveRecord::Arrival { id, position, origin } = record {
                 let position = counter_code(*position);
                 if position > POSITION_MAX {
                     return Err(positions_used_up().into());
                 }
-                arrivals.push((id.to_string(), row_id(number, position)));
+                let origin = OriginColumns::of(origin.as_ref());
+                arrivals.push((id.to_string(), row_id(number, position), origin));
             }
         }
         if arrivals.is_empty() {
@@ -207,7 +216,11 @@ impl InsertRecords {
         let insert = sqlx::query(INSERT_ARRIVALS)
             .bind(number)
             .bind(all(&arrivals, |arrival| arrival.0.clone()))
-            .bind(all(&arrivals, |arrival| arrival.1));
+            .bind(all(&arrivals, |arrival| arrival.1))
+            .bind(all(&arrivals, |arrival| arrival.2.source.clone()))
+            .bind(all(&arrivals, |arrival| arrival.2.claims))
+            .bind(all(&arrivals, |arrival| arrival.2.last_claim.clone()))
+            .bind(all(&arrivals, |arrival| arrival.2.arrived));
         step.execute(insert).await?;
         Ok(())
     }

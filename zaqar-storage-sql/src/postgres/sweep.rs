@@ -18,11 +18,11 @@ const OPERATION: &str = "sweep";
 const STEPS_MAX: usize = 200;
 
 /// Releases and retires up to `$3` rows each of queue `$1` that are due at `$2`. What somebody else
-/// has in hand is passed over. A release counts up `releases`, for claims that start at a floor.
+/// has in hand is passed over. The last claim of what is released stays known: a dead letter tells it. A release counts up `releases`, for claims that start at a floor.
 pub(crate) const SETTLE: &str = "WITH due AS MATERIALIZED (SELECT id FROM messages \
        WHERE queue = $1 AND avail > 0 AND avail <= $2 AND expires > $2 \
        ORDER BY avail LIMIT $3 FOR UPDATE SKIP LOCKED), \
-     freed AS (UPDATE messages AS m SET avail = 0, claim = NULL FROM due AS d WHERE m.id = d.id), \
+     freed AS (UPDATE messages AS m SET avail = 0 FROM due AS d WHERE m.id = d.id), \
      told AS (UPDATE releases SET count = count + 1 \
        WHERE queue = $1 AND EXISTS (SELECT 1 FROM due)), \
      over AS MATERIALIZED (SELECT id FROM messages \

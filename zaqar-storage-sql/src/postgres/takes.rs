@@ -116,7 +116,7 @@ macro_rules! claim_or_park {
             $unless,
             "kept AS (SELECT id FROM taken WHERE claims < $16), \
              over AS (SELECT id FROM taken WHERE claims >= $16), \
-             parked AS (UPDATE messages AS m SET avail = -2, claim = NULL, expires = $19 \
+             parked AS (UPDATE messages AS m SET avail = -2, expires = $19 \
                FROM over AS o WHERE m.id = o.id), \
              moving AS (INSERT INTO transfers (id, queue, target, ttl) \
                SELECT o.id, $1, $17, $18 FROM over AS o), ",

@@ -12,7 +12,7 @@ use crate::error::{Failure, damaged};
 use crate::layout::{count_of, message_id, row_of, ttl_of};
 
 use super::outbox::lease_lost;
-use super::rows::queue_ref;
+use super::rows::{claim_id, queue_ref};
 use super::step::Step;
 use super::task::Task;
 
@@ -26,7 +26,7 @@ pub(crate) struct LeaseTransfers {
 }
 
 const SELECT_FREE: &str = "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, t.id, t.target, t.ttl, \
-       m.posted, m.claims, m.origin, b.body, b.checksum \
+       m.posted, m.claims, m.origin, b.body, b.checksum, m.claim \
      FROM transfers AS t JOIN heads AS h ON h.number = t.queue AND h.state < 2 \
        JOIN messages AS m ON m.id = t.id JOIN bodies AS b ON b.id = t.id \
      WHERE t.lease_ends <= $1 AND ($2::bigint IS NULL OR t.queue = $2) \
@@ -79,6 +79,8 @@ impl LeaseTransfers {
             claim_count: count_of(row.try_get(9)?),
             posted_at: Timestamp::from_millis(row.try_get(8)?),
             checksum: row.try_get(12)?,
+            source: source.key.name.clone(),
+            last_claim: row.try_get::<Option<&[u8]>, _>(13)?.map(claim_id).transpose()?,
         };
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         Ok(Transfer { source, target, message, lease: self.lease })

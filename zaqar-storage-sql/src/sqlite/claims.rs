@@ -162,7 +162,7 @@ impl Task for DeleteClaim {
         let bytes = self.id.as_bytes().to_vec();
         // Only what it holds at this moment: another claim may have the message by now (G6).
         let release = query(
-            "UPDATE messages SET avail = 0, claim = NULL WHERE id IN \
+            "UPDATE messages SET avail = 0 WHERE id IN \
                (SELECT value FROM \
                  json_each((SELECT messages FROM claims WHERE queue = ? AND id = ?))) \
                AND claim = ? AND avail > ?; \

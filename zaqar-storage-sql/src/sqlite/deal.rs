@@ -22,8 +22,8 @@ use super::statement::query;
 use super::step::Step;
 use super::takes::{Outcome, Take, Taker};
 
-/// Releases what has matured.
-pub(crate) const RELEASE: &str = "UPDATE messages SET avail = 0, claim = NULL WHERE id IN \
+/// Releases what has matured. Its last claim stays known: a dead letter tells it.
+pub(crate) const RELEASE: &str = "UPDATE messages SET avail = 0 WHERE id IN \
      (SELECT id FROM messages INDEXED BY maturing \
       WHERE queue = ? AND avail > 0 AND avail <= ? ORDER BY avail LIMIT ?)";
 

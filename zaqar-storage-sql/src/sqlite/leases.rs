@@ -97,7 +97,7 @@ pub(crate) async fn park(
     let park = query(
         "INSERT INTO transfers (id, queue, target, ttl) \
          SELECT value, ?, ?, ? FROM json_each(?);\
-         UPDATE messages SET avail = ?, claim = NULL, expires = ? \
+         UPDATE messages SET avail = ?, expires = ? \
          WHERE id IN (SELECT value FROM json_each(?))",
     )
     .bind(head.number)

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use zaqar_core::{
-    ClaimId, Created, Error, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted, QueueEnd,
-    QueueRef, QueueStats, Result, Timestamp,
+    ClaimId, Created, DeadLetterOrigin, Error, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueRef, QueueStats, Result, Timestamp,
 };
 
 use crate::layout::{WINDOW, row_id, row_id_end};
@@ -15,7 +15,7 @@ use crate::layout::{WINDOW, row_id, row_id_end};
 use super::available;
 use super::driver::SqliteData;
 use super::intake::Operation;
-use super::moves::{InsertMoved, Purge};
+use super::moves::{self, InsertMoved, Purge};
 use super::posts::Post;
 use super::reader::{check_head, failed, purged_row};
 use super::removals::{Removal, Rule};
@@ -340,5 +340,13 @@ impl MessageController for SqliteData {
         message: MovedMessage,
     ) -> Result<Created<MessageMarker>> {
         self.run(&queue.key.project, InsertMoved::of(queue, message)).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        moves::origins(&self.store.reader, queue, ids).await
     }
 }

@@ -1,12 +1,18 @@
 //! Purging a queue, and taking in messages that come from another.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use zaqar_core::{Created, MessageMarker, MovedMessage, QueueRef};
+use zaqar_core::{
+    Created, DeadLetterOrigin, MessageId, MessageMarker, MovedMessage, QueueRef, Result as Told,
+};
 
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, message_id, row_id, ttl_code};
+use crate::origins::{OriginColumns, origin_of};
 
-use super::statement::query;
+use super::reader::{Reader, check_head, failed};
+use super::statement::{Row, query};
 use super::step::Step;
 use super::task::Task;
 
@@ -93,8 +99,10 @@ impl InsertMoved {
         origin: String,
     ) -> Result<(), sqlx::Error> {
         let message = &self.message;
+        let from = OriginColumns::of(Some(&DeadLetterOrigin::of(message, step.now)));
         let insert = query(
-            "INSERT INTO arrivals (queue, origin, id) VALUES (?, ?, ?); \
+            "INSERT INTO arrivals (queue, origin, id, source, claims, last_claim, arrived) \
+             VALUES (?, ?, ?, ?, ?, ?, ?); \
              INSERT INTO bodies (id, body, checksum) VALUES (?, ?, ?); \
              INSERT INTO messages (id, queue, avail, expires, ttl, posted, claims, origin) \
              VALUES (?, ?, 0, ?, ?, ?, ?, ?)",
@@ -102,6 +110,10 @@ impl InsertMoved {
         .bind(number)
         .bind(origin.clone())
         .bind(row)
+        .bind(from.source)
+        .bind(from.claims)
+        .bind(from.last_claim)
+        .bind(from.arrived)
         .bind(row)
         .bind(message.body.shared())
         .bind(message.checksum.clone())
@@ -115,4 +127,29 @@ impl InsertMoved {
         step.execute(insert).await?;
         Ok(())
     }
+}
+
+const ORIGINS: &str = concat!(
+    "SELECT 0, a.origin, a.source, a.claims, a.last_claim, a.arrived FROM json_each(?) AS j \
+     CROSS JOIN arrivals AS a ON a.queue = ? AND a.origin = j.value",
+    check_head!()
+);
+
+/// Where messages came from, in the order asked.
+pub(super) async fn origins(
+    reader: &Reader,
+    queue: &QueueRef,
+    ids: &[MessageId],
+) -> Told<Vec<Option<DeadLetterOrigin>>> {
+    const OPERATION: &str = "message_origins";
+    let number = reader.number(OPERATION, queue).await?;
+    let names: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+    let list = format!("[{}]", names.join(","));
+    let select = query(ORIGINS).bind(list).bind(number).bind(number);
+    let rows = reader.rows_of_queue(OPERATION, queue, select).await?;
+    let read = |row: &Row| Ok((row.try_get::<String>(1)?, origin_of!(row, 2)?));
+    let told: Result<HashMap<String, Option<DeadLetterOrigin>>, sqlx::Error> =
+        rows.iter().map(read).collect();
+    let told = told.map_err(|error| failed(OPERATION, error))?;
+    Ok(ids.iter().map(|id| told.get(&id.to_string()).cloned().flatten()).collect())
 }

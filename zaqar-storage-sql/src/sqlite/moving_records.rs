@@ -11,6 +11,7 @@ use crate::codes::counter_code;
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, length_code, position_of, positions_used_up, posted, row_id};
 use crate::moves::{RecordKind, RecordPlace, marker_of, run_of};
+use crate::origins::{OriginColumns, origin_of};
 
 use super::heads::Head;
 use super::outbox::exhausted;
@@ -21,7 +22,7 @@ use super::task::Task;
 const KEYS: &str = "SELECT key, digest, first, count, expires FROM post_keys \
      WHERE queue = ? AND key > ? AND expires > ? ORDER BY key LIMIT ?";
 
-const ARRIVALS: &str = "SELECT origin, id FROM arrivals \
+const ARRIVALS: &str = "SELECT origin, id, source, claims, last_claim, arrived FROM arrivals \
      WHERE queue = ? AND origin > ? ORDER BY origin LIMIT ?";
 
 const EXHAUSTED: &str = "SELECT 0, number, message, subscriber, attempts, reason, at \
@@ -102,7 +103,7 @@ fn record(
             let id: MessageId =
                 row.try_get::<&str>(0)?.parse().map_err(|_| damaged("message origin"))?;
             let position = position_of(row.try_get(1)?).unsigned_abs();
-            Ok(MoveRecord::Arrival { id, position })
+            Ok(MoveRecord::Arrival { id, position, origin: origin_of!(row, 2)? })
         }
         RecordKind::Exhausted => Ok(MoveRecord::Exhausted(exhausted(row)?)),
     }
@@ -128,8 +129,9 @@ impl Task for InsertRecords {
                     let run = run_of(&self.queue, ids)?;
                     insert_key(step, number, key, digest, run, *until).await?;
                 }
-                MoveRecord::Arrival { id, position } => {
-                    insert_arrival(step, number, *id, counter_code(*position)).await?;
+                MoveRecord::Arrival { id, position, origin } => {
+                    let origin = OriginColumns::of(origin.as_ref());
+                    insert_arrival(step, number, *id, counter_code(*position), origin).await?;
                 }
                 MoveRecord::Exhausted(record) => insert_exhausted(step, number, record).await?,
             }
@@ -172,15 +174,26 @@ async fn insert_arrival(
     number: i64,
     id: MessageId,
     position: i64,
+    from: OriginColumns,
 ) -> Result<(), Failure> {
     if position > POSITION_MAX {
         return Err(positions_used_up().into());
     }
-    let insert =
-        query("INSERT INTO arrivals (queue, origin, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(number)
-            .bind(id.to_string())
-            .bind(row_id(number, position));
+    // What came with a part is there without its origin.
+    let insert = query(
+        "INSERT INTO arrivals (queue, origin, id, source, claims, last_claim, arrived) \
+         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue, origin) DO UPDATE SET \
+           source = excluded.source, claims = excluded.claims, \
+           last_claim = excluded.last_claim, arrived = excluded.arrived \
+         WHERE arrivals.source IS NULL",
+    )
+    .bind(number)
+    .bind(id.to_string())
+    .bind(row_id(number, position))
+    .bind(from.source)
+    .bind(from.claims)
+    .bind(from.last_claim)
+    .bind(from.arrived);
     step.execute(insert).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! messages  id = number << 35 | position        a small row: what claims and sweeps change
 //!           avail    0 claimable · >0 claimed or delayed until then · -1 retired · -2 parked
 //!           expires  end of life · negated once retired
-//!           claim    the claim that holds it until `avail` · NULL: nobody, or delayed
+//!           claim    the claim that holds it until `avail`, or held it last · NULL: none ever did
 //! bodies    id as in messages                   the large row: written once, removed once
 //! ```
 //!

@@ -13,6 +13,7 @@ use super::deliveries::queue_ref;
 use super::gone::Gone;
 use super::outbox::{lease_end, lease_lost};
 use super::removals::{delete_rows, find_rows};
+use super::rows::claim_id;
 use super::statement::{Row, query};
 use super::step::Step;
 use super::task::Task;
@@ -27,7 +28,7 @@ pub(crate) struct LeaseTransfers {
 }
 
 const SELECT_FREE: &str = "SELECT h.incarnation, h.project, h.kind, h.name, h.epoch, t.id, t.target, \
-       t.ttl, m.posted, m.claims, m.origin, b.body, b.checksum \
+       t.ttl, m.posted, m.claims, m.origin, b.body, b.checksum, m.claim \
      FROM transfers AS t CROSS JOIN heads AS h ON h.number = t.queue AND h.state < 2 \
        CROSS JOIN messages AS m ON m.id = t.id CROSS JOIN bodies AS b ON b.id = t.id \
      WHERE t.lease_ends <= ?1 AND (?2 IS NULL OR t.queue = ?2) ORDER BY t.id LIMIT ?3";
@@ -81,6 +82,8 @@ impl LeaseTransfers {
             claim_count: count_of(row.try_get(9)?),
             posted_at: Timestamp::from_millis(row.try_get(8)?),
             checksum: row.try_get(12)?,
+            source: source.key.name.clone(),
+            last_claim: row.try_get::<Option<&[u8]>>(13)?.map(claim_id).transpose()?,
         };
         let target = QueueName::new(target).map_err(|_| damaged("dead-letter queue"))?;
         Ok(Transfer { source, target, message, lease: self.lease })

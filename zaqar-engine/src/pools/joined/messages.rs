@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    ClaimId, Created, DataDriver, Effect, Error, ListMessages, Message, MessageController,
-    MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, Page, PageLimit,
-    PostMessages, Posted, QueueEnd, QueueRef, QueueStats, Result, Retry,
+    ClaimId, Created, DataDriver, DeadLetterOrigin, Effect, Error, ListMessages, Message,
+    MessageController, MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, Page,
+    PageLimit, PostMessages, Posted, QueueEnd, QueueRef, QueueStats, Result, Retry,
 };
 
 use super::{Joined, gone, held, patiently};
@@ -242,6 +242,20 @@ impl MessageController for Joined {
             return Ok(created);
         }
         self.anew(queue, |data| data.messages().message_insert_moved(queue, message.clone())).await
+    }
+
+    /// What the source remembers comes to the target after the messages.
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        let source = held(self.source().messages().message_origins(queue, ids).await)?;
+        let target = held(self.target().messages().message_origins(queue, ids).await)?;
+        let (source, target) = self.both(queue, source, target).await?;
+        let none = || vec![None; ids.len()];
+        let both = source.unwrap_or_else(none).into_iter().zip(target.unwrap_or_else(none));
+        Ok(both.map(|(source, target)| source.or(target)).collect())
     }
 }
 

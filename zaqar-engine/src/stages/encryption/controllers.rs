@@ -4,11 +4,12 @@
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Capability, Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created,
-    DataDriver, Delivery, DeliveryOutcome, DriverInfo, ExhaustedDelivery, GcOptions, GcReport,
-    Health, LeaseDeliveries, LeaseId, ListMessages, Message, MessageController, MessageId,
-    MessageMarker, MessageWatch, MoveController, MovedMessage, NewMessage, NoMoves, OutboxBacklog,
-    OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHeadController,
-    QueueRef, QueueStats, Result, StoreVolume, SubscriptionController, Transfer, Ttl,
+    DataDriver, DeadLetterOrigin, Delivery, DeliveryOutcome, DriverInfo, ExhaustedDelivery,
+    GcOptions, GcReport, Health, LeaseDeliveries, LeaseId, ListMessages, Message,
+    MessageController, MessageId, MessageMarker, MessageWatch, MoveController, MovedMessage,
+    NewMessage, NoMoves, OutboxBacklog, OutboxController, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, StoreVolume,
+    SubscriptionController, Transfer, Ttl,
 };
 
 use super::Encrypted;
@@ -148,6 +149,14 @@ impl MessageController for Encrypted {
     ) -> Result<Created<MessageMarker>> {
         // As it was stored: a dead letter is moved without being read.
         self.data.messages().message_insert_moved(queue, message).await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        self.data.messages().message_origins(queue, ids).await
     }
 }
 

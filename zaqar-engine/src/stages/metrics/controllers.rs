@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, Delivery, DeliveryOutcome,
-    ExhaustedDelivery, LeaseDeliveries, LeaseId, ListMessages, Message, MessageController,
-    MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage, NewSubscription,
-    OutboxBacklog, OutboxController, Page, PageLimit, PostMessages, Posted, QueueEnd, QueueHead,
-    QueueHeadController, QueueRef, QueueStats, Result, Subscription, SubscriptionController,
-    SubscriptionId, Transfer, Ttl, UpdateSubscription,
+    Claim, ClaimController, ClaimId, Claimed, CreateClaim, Created, DeadLetterOrigin, Delivery,
+    DeliveryOutcome, ExhaustedDelivery, LeaseDeliveries, LeaseId, ListMessages, Message,
+    MessageController, MessageId, MessageMarker, MessageWatch, MovedMessage, NewMessage,
+    NewSubscription, OutboxBacklog, OutboxController, Page, PageLimit, PostMessages, Posted,
+    QueueEnd, QueueHead, QueueHeadController, QueueRef, QueueStats, Result, Subscription,
+    SubscriptionController, SubscriptionId, Transfer, Ttl, UpdateSubscription,
 };
 
 use super::Measured;
@@ -113,6 +113,15 @@ impl MessageController for Measured {
             .message_insert_moved
             .time_counted(work, |moved| usize::from(moved.is_new()))
             .await
+    }
+
+    async fn message_origins(
+        &self,
+        queue: &QueueRef,
+        ids: &[MessageId],
+    ) -> Result<Vec<Option<DeadLetterOrigin>>> {
+        let work = self.data.messages().message_origins(queue, ids);
+        self.meters.message_origins.time(work).await
     }
 }
 

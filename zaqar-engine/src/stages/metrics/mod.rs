@@ -173,7 +173,7 @@ meters! {
     plain:
         head_open head_close head_get head_move
         message_list message_first message_get message_bulk_get message_delete
-        message_bulk_delete message_purge message_stats message_available
+        message_bulk_delete message_purge message_stats message_available message_origins
         claim_get claim_update claim_delete
         subscription_create subscription_list subscription_get subscription_find
         subscription_update subscription_confirm subscription_delete subscription_purge

@@ -1,5 +1,6 @@
 -- What changes about a message, apart from its record: written by its first claim.
--- expires, ttl, ends: the message's life, and the end of its claim; flag: 0 free, 1 held, 2 parked.
+-- expires, ttl, ends: the message's life, and the end of its claim; flag: 0 free, 1 held, 2 parked;
+-- claim: what holds it, or held it last.
 local NOBODY = string.rep('\0', 16)
 
 local function pack_state(expires, ttl, ends, count, flag, claim)
