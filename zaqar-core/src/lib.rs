@@ -24,6 +24,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod message_controller;
+pub mod move_rules;
 pub mod moves;
 pub mod outbox;
 pub mod page;

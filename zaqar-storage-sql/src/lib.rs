@@ -15,7 +15,6 @@ mod layout;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod memory;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use zaqar_core::move_rules::{check_subscriptions, still_open};
 use zaqar_core::moves::MOVE_SUBSCRIPTIONS_MAX;
 use zaqar_core::{
     MoveController, MoveOpening, MovePart, MoveRecord, Page, PageLimit, QueueRef, Result,
@@ -12,7 +13,6 @@ use zaqar_core::{
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLOSED, MOVED, POSITION_MAX, gone, length_code, moved, row_id};
-use crate::moves::{check_subscriptions, still_open};
 
 use super::driver::MyData;
 use super::heads::Head;

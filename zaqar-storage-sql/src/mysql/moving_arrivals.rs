@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use zaqar_core::move_rules::{Arrival, arrival};
 use zaqar_core::{ClaimId, MovePart, MovingHold, MovingMessage, QueueRef, Timestamp};
 
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLAIMABLE, POSITION_MAX, message_id, row_id, ttl_code};
-use crate::moves::{Arrival, arrival};
 use crate::origins::OriginColumns;
 
 use super::inserts::{Bound, insert};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use zaqar_core::move_rules::{check_subscriptions, still_open};
 use zaqar_core::moves::MOVE_SUBSCRIPTIONS_MAX;
 use zaqar_core::{
     MoveController, MoveOpening, MovePart, MoveRecord, Page, PageLimit, QueueRef, Result,
@@ -16,7 +17,6 @@ use zaqar_core::{
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLOSED, MOVED, POSITION_MAX, gone, length_code, moved, row_id};
-use crate::moves::{check_subscriptions, still_open};
 
 use super::driver::PgData;
 use super::heads::Head;

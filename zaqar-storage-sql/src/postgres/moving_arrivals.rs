@@ -1,12 +1,12 @@
 //! A part that arrives: its messages at their own positions, its claims, its place in the head.
 
 use async_trait::async_trait;
+use zaqar_core::move_rules::{Arrival, arrival};
 use zaqar_core::{MovePart, MovingHold, MovingMessage, QueueRef, Timestamp};
 
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLAIMABLE, POSITION_MAX, message_id, row_id, ttl_code};
-use crate::moves::{Arrival, arrival};
 
 use super::step::Step;
 use super::task::Task;

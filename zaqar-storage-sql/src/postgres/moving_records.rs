@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use zaqar_core::move_rules::{RecordKind, RecordPlace, marker_of, run_of};
 use zaqar_core::{
     ExhaustedDelivery, IdempotencyKey, MessageId, MoveRecord, Page, PageLimit, QueueRef, Result,
     Timestamp,
@@ -12,7 +13,6 @@ use zaqar_core::{
 use crate::codes::counter_code;
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, length_code, position_of, positions_used_up, posted, row_id};
-use crate::moves::{RecordKind, RecordPlace, marker_of, run_of};
 use crate::origins::{OriginColumns, origin_of};
 
 use super::moving_parts::check_move;

@@ -5,6 +5,7 @@
 //! part: whatever would touch one sees it there.
 
 use async_trait::async_trait;
+use zaqar_core::move_rules::{RecordPlace, check_subscriptions, still_open};
 use zaqar_core::moves::MOVE_SUBSCRIPTIONS_MAX;
 use zaqar_core::{
     MoveController, MoveOpening, MovePart, MoveRecord, Page, PageLimit, QueueRef, Result,
@@ -13,7 +14,6 @@ use zaqar_core::{
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLOSED, MOVED, POSITION_MAX, gone, length_code, moved, row_id, row_id_end};
-use crate::moves::{RecordPlace, check_subscriptions, still_open};
 
 use super::driver::SqliteData;
 use super::heads::Head;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use rusqlite::params;
+use zaqar_core::move_rules::{Arrival, arrival};
 use zaqar_core::{ClaimId, MovePart, MovingHold, MovingMessage, QueueRef, Timestamp};
 
 use crate::codes::counter_code;
 use crate::error::Failure;
 use crate::layout::{CLAIMABLE, POSITION_MAX, length_code, message_id, row_id, ttl_code};
-use crate::moves::{Arrival, arrival};
 
 use super::engine::native;
 use super::posts::INSERT_BODY;

@@ -2,6 +2,7 @@
 //! time was collected.
 
 use async_trait::async_trait;
+use zaqar_core::move_rules::check_subscriptions;
 use zaqar_core::{MoveOpening, QueueRef, Ttl};
 
 use crate::codes::counter_code;
@@ -9,7 +10,6 @@ use crate::error::Failure;
 use crate::layout::{
     CLOSED, OPEN, POSITION_MAX, RECLAIMED, epoch_code, gone, moved, positions_used_up, ttl_code,
 };
-use crate::moves::check_subscriptions;
 
 use super::heads::make_head;
 use super::statement::query;

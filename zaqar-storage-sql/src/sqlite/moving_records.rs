@@ -2,6 +2,7 @@
 //! it goes.
 
 use async_trait::async_trait;
+use zaqar_core::move_rules::{RecordKind, RecordPlace, marker_of, run_of};
 use zaqar_core::{
     ExhaustedDelivery, IdempotencyKey, MessageId, MoveRecord, Page, PageLimit, QueueRef, Result,
     Timestamp,
@@ -10,7 +11,6 @@ use zaqar_core::{
 use crate::codes::counter_code;
 use crate::error::{Failure, damaged};
 use crate::layout::{POSITION_MAX, length_code, position_of, positions_used_up, posted, row_id};
-use crate::moves::{RecordKind, RecordPlace, marker_of, run_of};
 use crate::origins::{OriginColumns, origin_of};
 
 use super::heads::Head;

@@ -1,21 +1,29 @@
-//! What all databases ask alike when a queue is moved: whether a part is one, how the walk over the
-//! records is named, where the messages of a key stand.
+//! What drivers ask alike when a queue is [moved](crate::moves): whether a part is one, how the walk
+//! over the records is named, where the messages of a key stand.
 
-use zaqar_core::{Error, MessageId, MovePart, MoveRecord, QueueRef, Result};
+use crate::error::{Error, Result};
+use crate::ids::MessageId;
+use crate::moves::{MOVE_SUBSCRIPTIONS_MAX, MovePart, MoveRecord};
+use crate::queue::QueueRef;
 
 /// The refusal of a step that does not fit the head as it is.
-pub(crate) fn misplaced(reason: impl Into<String>) -> Error {
+#[must_use]
+pub fn misplaced(reason: impl Into<String>) -> Error {
     Error::Invalid { field: "queue", reason: reason.into() }
 }
 
 /// The refusal of a step towards another store by a head that is open.
-pub(crate) fn still_open() -> Error {
+#[must_use]
+pub fn still_open() -> Error {
     misplaced("takes posts still")
 }
 
 /// Refuses more subscriptions than are taken over in one step.
-pub(crate) fn check_subscriptions(count: usize) -> Result<()> {
-    let max = zaqar_core::moves::MOVE_SUBSCRIPTIONS_MAX;
+///
+/// # Errors
+/// `Invalid`.
+pub fn check_subscriptions(count: usize) -> Result<()> {
+    let max = MOVE_SUBSCRIPTIONS_MAX;
     if count > max {
         let reason = format!("has {count} subscriptions, of which at most {max} can be moved");
         return Err(misplaced(reason));
@@ -25,7 +33,7 @@ pub(crate) fn check_subscriptions(count: usize) -> Result<()> {
 
 /// What is to be done with a part that comes to a head whose frozen positions are `from..to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub enum Arrival {
     /// It has come already.
     Before,
     /// It is the next one.
@@ -34,11 +42,10 @@ pub(crate) enum Arrival {
 
 /// Compares a part with where the last one began; refuses one that leaves a gap or overlaps, or whose
 /// messages are not within it, one behind the other, at positions up to `position_max`.
-pub(crate) fn arrival(
-    part: &MovePart,
-    (from, to): (i64, i64),
-    position_max: i64,
-) -> Result<Arrival> {
+///
+/// # Errors
+/// `Invalid`.
+pub fn arrival(part: &MovePart, (from, to): (i64, i64), position_max: i64) -> Result<Arrival> {
     let begins = i64::try_from(part.from).unwrap_or(i64::MAX);
     if begins >= from {
         return Ok(Arrival::Before);
@@ -60,7 +67,10 @@ pub(crate) fn arrival(
 }
 
 /// The first position and the number of what is stored under a key: its messages stand in a row.
-pub(crate) fn run_of(queue: &QueueRef, ids: &[MessageId]) -> Result<(i64, i64)> {
+///
+/// # Errors
+/// `Invalid` if they do not.
+pub fn run_of(queue: &QueueRef, ids: &[MessageId]) -> Result<(i64, i64)> {
     let first = ids.first().map_or(0, |id| id.sequence());
     let in_a_row = ids
         .iter()
@@ -77,7 +87,7 @@ pub(crate) fn run_of(queue: &QueueRef, ids: &[MessageId]) -> Result<(i64, i64)> 
 
 /// The kinds of records, in the order of the walk over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RecordKind {
+pub enum RecordKind {
     /// Idempotency keys, by key.
     Key,
     /// Dead letters that arrived, by their ids as text.
@@ -88,15 +98,19 @@ pub(crate) enum RecordKind {
 
 /// Where the walk over the records goes on: behind this one of its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RecordPlace {
-    pub(crate) kind: RecordKind,
+pub struct RecordPlace {
+    /// What is walked over.
+    pub kind: RecordKind,
     /// The key or id; empty: from the beginning.
-    pub(crate) after: String,
+    pub after: String,
 }
 
 impl RecordPlace {
-    /// The place that a marker names.
-    pub(crate) fn of(marker: Option<&str>) -> Result<Self> {
+    /// The place that a marker names; `None`: before the first record.
+    ///
+    /// # Errors
+    /// `Invalid` if it is no marker of [`marker_of`].
+    pub fn of(marker: Option<&str>) -> Result<Self> {
         let Some(marker) = marker else { return Ok(Self::start_of(RecordKind::Key)) };
         let kind = match marker.chars().next() {
             Some('k') => RecordKind::Key,
@@ -115,7 +129,8 @@ impl RecordPlace {
     }
 
     /// Where the next kind begins.
-    pub(crate) fn next_kind(&self) -> Option<Self> {
+    #[must_use]
+    pub fn next_kind(&self) -> Option<Self> {
         match self.kind {
             RecordKind::Key => Some(Self::start_of(RecordKind::Arrival)),
             RecordKind::Arrival => Some(Self::start_of(RecordKind::Exhausted)),
@@ -124,13 +139,15 @@ impl RecordPlace {
     }
 
     /// The number behind which the deliveries that were given up go on.
-    pub(crate) fn after_number(&self) -> i64 {
+    #[must_use]
+    pub fn after_number(&self) -> i64 {
         self.after.parse().unwrap_or(0)
     }
 }
 
 /// The marker behind a record.
-pub(crate) fn marker_of(record: &MoveRecord) -> String {
+#[must_use]
+pub fn marker_of(record: &MoveRecord) -> String {
     match record {
         MoveRecord::Key { key, .. } => format!("k{key}"),
         MoveRecord::Arrival { id, .. } => format!("a{id}"),
