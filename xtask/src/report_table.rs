@@ -12,8 +12,8 @@ const README: &str = "README.md";
 const OPENING: &str = "<!-- backends: made by `cargo xtask conformance` from docs/reports -->\n";
 const CLOSING: &str = "<!-- /backends -->";
 /// The profiles, in the order in which a reader cares.
-const PROFILES: [&str; 7] =
-    ["core", "control", "durable", "fifo", "delay", "dead-letter", "subscriptions"];
+const PROFILES: [&str; 8] =
+    ["core", "control", "durable", "fifo", "delay", "dead-letter", "subscriptions", "live-move"];
 
 /// Writes the table into the README.
 pub(crate) fn update(root: &Path) -> Result<()> {

@@ -97,6 +97,8 @@ pub struct Failure {
     pub evidence: String,
     /// Whether nothing was shown either way, which is no pass.
     pub inconclusive: bool,
+    /// What the driver does not declare and the case needs, beside what it is about.
+    pub lacks: Option<Capability>,
 }
 
 impl Failure {
@@ -104,14 +106,24 @@ impl Failure {
     #[track_caller]
     pub fn broken(evidence: impl fmt::Display) -> Self {
         let evidence = format!("{evidence} (at {})", Location::caller());
-        Self { evidence, inconclusive: false }
+        Self { evidence, inconclusive: false, lacks: None }
     }
 
     /// The case could not show anything either way.
     #[track_caller]
     pub fn inconclusive(reason: impl fmt::Display) -> Self {
         let evidence = format!("{reason} (at {})", Location::caller());
-        Self { evidence, inconclusive: true }
+        Self { evidence, inconclusive: true, lacks: None }
+    }
+
+    /// The case needs what the driver does not declare.
+    #[track_caller]
+    pub fn lacking(capability: Capability) -> Self {
+        let lacks = Some(capability);
+        Self {
+            lacks,
+            ..Self::inconclusive(format!("the driver does not declare {capability:?} too"))
+        }
     }
 }
 

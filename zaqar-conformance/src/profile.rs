@@ -24,11 +24,13 @@ pub enum Profile {
     DeadLetter,
     /// Subscriptions and outbox.
     Subscriptions,
+    /// Queues that move to another store while they are in use.
+    LiveMove,
 }
 
 impl Profile {
     /// Every profile, in the order of reports.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Core,
         Self::Control,
         Self::Durable,
@@ -36,6 +38,7 @@ impl Profile {
         Self::Delay,
         Self::DeadLetter,
         Self::Subscriptions,
+        Self::LiveMove,
     ];
 
     /// The profile that a case or trial of that name and level counts for; `None`: it is not judged.
@@ -48,6 +51,19 @@ impl Profile {
             }
             Level::Provisional => None,
         }
+    }
+
+    /// The profile for which `outcome` of that case or trial counts. One that also needs what another
+    /// profile is about, and what the driver does not declare, counts for none.
+    #[must_use]
+    pub fn judging(name: &str, level: Level, outcome: &Outcome) -> Option<Self> {
+        let missing = match outcome {
+            Outcome::RefusalVerified { capability } | Outcome::Undeclared { capability } => {
+                Some(Self::of_capability(*capability))
+            }
+            _ => None,
+        };
+        Self::of(name, level).filter(|profile| missing.is_none_or(|missing| missing == *profile))
     }
 
     fn of_area(name: &str) -> Self {
@@ -64,6 +80,7 @@ impl Profile {
             Capability::Delay => Self::Delay,
             Capability::DeadLetter => Self::DeadLetter,
             Capability::Subscriptions => Self::Subscriptions,
+            Capability::LiveMove => Self::LiveMove,
             _ => Self::Core,
         }
     }
@@ -136,6 +153,16 @@ mod tests {
         let refused = Outcome::RefusalVerified { capability: Capability::Claims };
         assert_eq!(Verdict::of(&[&passed(), &refused]), Verdict::Partial);
         assert_eq!(Verdict::of(&[&refused]), Verdict::NotDeclared);
+    }
+
+    #[test]
+    fn a_case_that_needs_what_another_profile_is_about_does_not_count_without_it() {
+        let (name, durable) = ("reopen.outbox.survives", Level::Extended(Capability::Durable));
+        let judged = |outcome| Profile::judging(name, durable, &outcome);
+        let without = |capability| Outcome::Undeclared { capability };
+        assert_eq!(judged(passed()), Some(Profile::Durable));
+        assert_eq!(judged(without(Capability::Durable)), Some(Profile::Durable));
+        assert_eq!(judged(without(Capability::Subscriptions)), None);
     }
 
     #[test]

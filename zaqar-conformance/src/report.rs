@@ -129,7 +129,9 @@ impl Report {
         reproduce: String,
     ) -> Self {
         let profiles = Profile::ALL.into_iter().map(|profile| {
-            let counts = |entry: &&Entry| Profile::of(&entry.id, entry.level) == Some(profile);
+            let counts = |entry: &&Entry| {
+                Profile::judging(&entry.id, entry.level, &entry.outcome) == Some(profile)
+            };
             let outcomes: Vec<&Outcome> =
                 entries.iter().filter(counts).map(|entry| &entry.outcome).collect();
             (profile, Verdict::of(&outcomes))

@@ -196,7 +196,9 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 }
 
 fn outcome_of(failure: Failure) -> Outcome {
-    if failure.inconclusive {
+    if let Some(capability) = failure.lacks {
+        Outcome::Undeclared { capability }
+    } else if failure.inconclusive {
         Outcome::Inconclusive { reason: failure.evidence }
     } else {
         Outcome::Failed { evidence: failure.evidence }

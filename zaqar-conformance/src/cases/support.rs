@@ -75,14 +75,10 @@ pub(super) fn everything() -> ListMessages {
     ListMessages::new().include_claimed(true).include_delayed(true)
 }
 
-/// Ends the case without a verdict if the driver lacks a second capability that it needs.
+/// Ends the case if the driver lacks a second capability that it needs: there is nothing to ask.
 #[track_caller]
 pub(super) fn needs(ctx: &Context, capability: Capability) -> Result<(), Failure> {
-    if ctx.has(capability) {
-        Ok(())
-    } else {
-        Err(Failure::inconclusive(format!("the driver does not declare {capability:?} too")))
-    }
+    if ctx.has(capability) { Ok(()) } else { Err(Failure::lacking(capability)) }
 }
 
 /// Whether the driver refused because the incarnation is closed.
