@@ -64,6 +64,25 @@ impl EngineConfig {
         })
     }
 
+    /// How many messages one call of a redrive looks at: as many as a page may hold, unless it asks
+    /// for less; and of how many ids it may be about.
+    pub(crate) fn redrive_limit_checked(
+        &self,
+        limit: Option<u64>,
+        ids: Option<u64>,
+    ) -> EngineResult<PageLimit> {
+        let max = self.limits.messages_per_page_max;
+        if ids.is_some_and(|ids| ids == 0 || ids > max) {
+            let message = format!("ids must be at least 1 and may not be more than {max}.");
+            return Err(EngineError::rejected(message));
+        }
+        page_limit(limit.unwrap_or(max), max).ok_or_else(|| {
+            EngineError::rejected(format!(
+                "limit must be at least 1 and may not be greater than {max}."
+            ))
+        })
+    }
+
     pub(crate) fn wait_checked(&self, wait: u64) -> EngineResult<Duration> {
         let max = self.limits.wait_max;
         if wait > max {

@@ -28,6 +28,7 @@ mod patch;
 pub mod pools;
 mod queues;
 pub mod quotas;
+mod redrive;
 pub mod registry;
 mod retry_policy;
 mod routing;
@@ -51,6 +52,7 @@ pub use pools::{
 };
 pub use queues::{PurgeTargets, QueueView};
 pub use quotas::{Quota, Quotas};
+pub use redrive::{DeadLetter, LeftReason, RedriveReport, RedriveRequest, RedriveSlice};
 pub use registry::StoreOptions;
 pub use stages::{FilterStage, MessageFilter, Stage};
 pub use subscriber_check::SubscriberCheck;

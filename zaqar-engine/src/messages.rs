@@ -8,7 +8,7 @@ use zaqar_core::{
 use crate::checksum::checksum;
 use crate::config::EngineConfig;
 use crate::engine::Engine;
-use crate::error::EngineResult;
+use crate::error::{EngineError, EngineResult};
 use crate::fence::Call;
 use crate::routing::Route;
 
@@ -115,22 +115,58 @@ impl Engine {
         posted
     }
 
+    /// As [`Self::message_post`], but for a queue that is not there: then nothing is stored, and it
+    /// is not made.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn message_post_if_there(
+        &self,
+        key: &QueueKey,
+        request: PostRequest,
+    ) -> EngineResult<Option<Posted>> {
+        self.post_check(&request)?;
+        self.check_safe("message_post")?;
+        let room = self.room_for_post(&key.project, &request).await?;
+        let request = &request;
+        let stored = self
+            .on_queue(Call::write("message_post"), key, |route| async move {
+                self.message_store_at(key, &route, request).await
+            })
+            .await;
+        let gone = || EngineError::from(Error::QueueGone { name: key.name.clone() });
+        let posted = stored.and_then(|stored| stored.ok_or_else(gone));
+        room.settle(&posted);
+        match posted {
+            Err(EngineError::Store(Error::QueueGone { .. })) => Ok(None),
+            posted => posted.map(Some),
+        }
+    }
+
     async fn message_store(&self, key: &QueueKey, request: &PostRequest) -> EngineResult<Posted> {
         self.on_queue_made(Call::write("message_post"), key, |route| async move {
-            let options = PostMessages::new()
-                .client(request.client.clone())
-                .key(request.key.clone())
-                .encrypt(route.attributes.encrypt);
-            let messages = self.post_messages(&route, request)?;
-            let now_claimable = messages.iter().filter(|new| new.delay == Ttl::ZERO).count();
-            let posted =
-                self.data().messages().message_post(&route.queue, messages, options).await?;
-            route.changed();
-            self.inner().posted.notify_one();
-            self.wake_posted(key, now_claimable);
-            Ok(posted)
+            self.message_store_at(key, &route, request).await
         })
         .await
+    }
+
+    async fn message_store_at(
+        &self,
+        key: &QueueKey,
+        route: &Route,
+        request: &PostRequest,
+    ) -> EngineResult<Posted> {
+        let options = PostMessages::new()
+            .client(request.client.clone())
+            .key(request.key.clone())
+            .encrypt(route.attributes.encrypt);
+        let messages = self.post_messages(route, request)?;
+        let now_claimable = messages.iter().filter(|new| new.delay == Ttl::ZERO).count();
+        let posted = self.data().messages().message_post(&route.queue, messages, options).await?;
+        route.changed();
+        self.inner().posted.notify_one();
+        self.wake_posted(key, now_claimable);
+        Ok(posted)
     }
 
     fn post_check(&self, request: &PostRequest) -> EngineResult<()> {

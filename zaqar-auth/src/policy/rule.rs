@@ -83,6 +83,8 @@ rules! {
     MessagesDelete = "messages:delete", EVERYONE;
     /// Delete several messages, or pop some.
     MessagesDeleteAll = "messages:delete_all", EVERYONE;
+    /// Send the messages of a dead-letter queue to where they came from, or to another queue.
+    MessagesRedrive = "messages:redrive", "rule:messages:create and rule:messages:delete";
     /// Claim messages.
     ClaimsCreate = "claims:create", EVERYONE;
     /// Show a claim and its messages.

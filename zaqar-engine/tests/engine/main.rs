@@ -28,6 +28,8 @@ mod queues;
 #[cfg(test)]
 mod quotas;
 #[cfg(test)]
+mod redrive;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]

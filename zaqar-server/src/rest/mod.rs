@@ -33,6 +33,7 @@ mod pools;
 mod query;
 mod queue_patch;
 mod queues;
+mod redrive;
 pub(crate) mod represent;
 mod request_id;
 mod route_table;

@@ -1,7 +1,8 @@
 //! How messages and stored things look in answers.
 
 use time::OffsetDateTime;
-use zaqar_core::{Message, MessageEdge, QueueKey, Timestamp};
+use zaqar_core::{DeadLetterOrigin, Message, MessageEdge, QueueKey, Timestamp};
+use zaqar_engine::DeadLetter;
 
 use super::json::write::{push, push_string};
 use super::names::collection_path;
@@ -30,6 +31,40 @@ pub(crate) fn push_messages(out: &mut String, messages: &[Message], key: &QueueK
 
 /// Appends a message. It has these members and no others: clients pass them on as arguments.
 pub(crate) fn push_message(out: &mut String, message: &Message, key: &QueueKey) {
+    push_message_members(out, message, key);
+    out.push('}');
+}
+
+/// Appends messages of a dead-letter queue as a JSON array: they have further members.
+pub(crate) fn push_dead_letters(out: &mut String, letters: &[DeadLetter], key: &QueueKey) {
+    out.push('[');
+    for (at, letter) in letters.iter().enumerate() {
+        out.push_str(if at > 0 { ", " } else { "" });
+        push_message_members(out, &letter.message, key);
+        push_origin(out, letter.origin.as_ref());
+        out.push('}');
+    }
+    out.push(']');
+}
+
+/// Appends where a message came from.
+fn push_origin(out: &mut String, origin: Option<&DeadLetterOrigin>) {
+    let Some(origin) = origin else {
+        let unknown =
+            ", \"origin\": null, \"claim_count\": null, \"last_claim\": null, \"died_at\": null";
+        return out.push_str(unknown);
+    };
+    let DeadLetterOrigin { queue, claim_count, last_claim, died_at } = origin;
+    push(out, format_args!(", \"origin\": \"{queue}\", \"claim_count\": {claim_count}"));
+    match last_claim {
+        Some(claim) => push(out, format_args!(", \"last_claim\": \"{claim}\"")),
+        None => out.push_str(", \"last_claim\": null"),
+    }
+    push(out, format_args!(", \"died_at\": \"{}\"", iso_8601(*died_at)));
+}
+
+/// Appends a message up to its last brace.
+fn push_message_members(out: &mut String, message: &Message, key: &QueueKey) {
     push(out, format_args!("{{\"id\": \"{0}\", \"href\": \"", message.id));
     push_message_path(out, message.id, key);
     // An href without claim holds no '=': clients take what follows the last one for a claim id.
@@ -43,7 +78,6 @@ pub(crate) fn push_message(out: &mut String, message: &Message, key: &QueueKey) 
         out.push_str(", \"checksum\": ");
         push_string(out, checksum);
     }
-    out.push('}');
 }
 
 /// Appends a popped message, which is nowhere any more and so has no href.

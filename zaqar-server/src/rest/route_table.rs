@@ -6,7 +6,7 @@ use zaqar_auth::policy::Rule;
 use super::routes::{Endpoint, Guard, Handler, Route, Segment};
 use super::{
     claims, flavors, health, home, message_post, messages, messages_delete, moves, openapi, ping,
-    pools, queue_patch, queues, share, subscription_confirm, subscriptions,
+    pools, queue_patch, queues, redrive, share, subscription_confirm, subscriptions,
 };
 
 use Segment::{Id, Is, Queue, Topic};
@@ -110,6 +110,16 @@ pub(crate) static ROUTES: &[Route] = &[
         "/v2/queues/{queue}/purge",
         &[Is("v2"), Is("queues"), Queue, Is("purge")],
         &[guarded(Method::POST, Rule::QueuesPurge, queue!(queues::purge))],
+    ),
+    route!(
+        "/v2/queues/{queue}/dead_letters",
+        &[Is("v2"), Is("queues"), Queue, Is("dead_letters")],
+        &[guarded(Method::GET, Rule::MessagesGetAll, queue!(redrive::list))],
+    ),
+    route!(
+        "/v2/queues/{queue}/redrive",
+        &[Is("v2"), Is("queues"), Queue, Is("redrive")],
+        &[guarded(Method::POST, Rule::MessagesRedrive, queue!(redrive::redrive))],
     ),
     route!(
         "/v2/queues/{queue}/share",

@@ -61,6 +61,10 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     ),
     (
+        "GET /v2/queues/{queue}/dead_letters",
+        &[("/v2/queues/{queue}/dead_letters?include_claimed=true", "")],
+    ),
+    (
         "GET /v2/topics/{topic}/messages",
         &[
             ("/v2/topics/{topic}/messages?echo=true&include_delayed=true", ""),
@@ -135,6 +139,17 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     ("DELETE /v2/queues/{queue}/claims/{id}", &[("/v2/queues/{queue}/claims/{claim}", "")]),
     ("POST /v2/queues/{queue}/claims", &[("/v2/queues/{queue}/claims?limit=3", TERMS)]),
+    (
+        "POST /v2/queues/{queue}/redrive",
+        &[
+            (
+                "/v2/queues/{queue}/redrive",
+                r#"{"to": "elsewhere", "ids": ["{message}", "{claimed}"]}"#,
+            ),
+            ("/v2/queues/{queue}/redrive", r#"{"to": "elsewhere"}"#),
+            ("/v2/queues/{queue}/redrive", ""),
+        ],
+    ),
     (
         "DELETE /v2/queues/{queue}/messages",
         &[

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use zaqar_core::{
-    Capabilities, ClaimController, Created, DataDriver, DeadLetterOrigin, DriverInfo, Effect, Error, GcOptions,
-    GcReport, Health, ListMessages, Message, MessageController, MessageId, MessageMarker,
-    MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit, PostMessages,
-    Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, Retry, StoreVolume,
-    SubscriptionController,
+    Capabilities, ClaimController, Created, DataDriver, DeadLetterOrigin, DriverInfo, Effect,
+    Error, GcOptions, GcReport, Health, ListMessages, Message, MessageController, MessageId,
+    MessageMarker, MoveController, MovedMessage, NewMessage, OutboxController, Page, PageLimit,
+    PostMessages, Posted, QueueEnd, QueueHeadController, QueueRef, QueueStats, Result, Retry,
+    StoreVolume, SubscriptionController,
 };
 
 /// How an operation goes wrong.

@@ -53,6 +53,8 @@ mod queue_lists;
 #[cfg(test)]
 mod queues;
 #[cfg(test)]
+mod redrive;
+#[cfg(test)]
 mod shares;
 #[cfg(test)]
 mod signed;

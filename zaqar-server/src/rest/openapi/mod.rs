@@ -227,8 +227,8 @@ mod tests {
         }
         let without = super::document(&Limits::default(), false);
         assert!(without["paths"].get("/v2/health").is_none());
-        // Health, pools and flavors.
-        assert_eq!(served.len() - 11, routes::endpoints(false).count());
+        // Health, pools, moves and flavors.
+        assert_eq!(served.len() - 13, routes::endpoints(false).count());
     }
 
     #[test]

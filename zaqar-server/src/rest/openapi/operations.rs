@@ -186,6 +186,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Maybe("Purge"),
         &[empty(204)],
     ),
+    gets(
+        "GET /v2/queues/{queue}/dead_letters",
+        "dead_letters",
+        "List messages with the queues that they came from as dead letters",
+        &["Marker", "MessagesLimit", "IncludeClaimed"],
+        &[json(200, "DeadLetters")],
+    ),
+    does(
+        "POST /v2/queues/{queue}/redrive",
+        "redrive",
+        "Send dead letters to where they came from, or to another queue; go on from `next` until it is null",
+        Maybe("Redrive"),
+        &[json(200, "Redriven")],
+    ),
     does(
         "POST /v2/queues/{queue}/share",
         "share",
