@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use zaqar_engine::EngineConfig;
+use zaqar_server::limits::{ProjectRates, Rate, RateSettings};
+
 use crate::support::Service;
 
 const CLAIMS: &str = "POST /v2/queues/q/claims";
@@ -11,6 +14,12 @@ const REDRIVE: &str = "POST /v2/queues/dead/redrive";
 /// A service where `bodies`, posted to queue `q`, have died into `dead`; the last claim of each.
 async fn dead(bodies: &[&str]) -> (Service, String) {
     let service = Service::new();
+    let claim = die(&service, bodies).await;
+    (service, claim)
+}
+
+/// Posts `bodies` to queue `q` and lets them die into `dead`; answers the last claim of each.
+async fn die(service: &Service, bodies: &[&str]) -> String {
     let metadata = json!({
         "_max_claim_count": 1,
         "_dead_letter_queue": "dead",
@@ -26,7 +35,7 @@ async fn dead(bodies: &[&str]) -> (Service, String) {
     let claim = claimed.header("location").rsplit('/').next().unwrap().to_owned();
     service.advance_s(60);
     assert_eq!(service.call(CLAIMS, r#"{"ttl": 60, "grace": 60}"#).await.status, 204);
-    (service, claim)
+    claim
 }
 
 async fn bodies(service: &Service, queue: &str) -> Value {
@@ -155,4 +164,19 @@ async fn what_cannot_be_asked_for_is_refused_by_the_name_of_its_field() {
         assert!(refused.text.contains(word), "{body}: {}", refused.text);
     }
     assert_eq!(bodies(&service, "dead").await, json!(["one"]));
+}
+
+#[tokio::test]
+async fn what_is_redriven_counts_as_posted() {
+    let mut rates = RateSettings::default();
+    rates.all = ProjectRates::new(None, Rate::new(1, 4));
+    let service = Service::limited(rates, EngineConfig::default());
+    die(&service, &["one", "two", "three"]).await;
+    assert_eq!(service.call(REDRIVE, r#"{"limit": 2}"#).await.json()["redriven"], 2);
+    assert_eq!(service.post("other", &["1", "2"]).await.len(), 2);
+    let refused = service.call(REDRIVE, "").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{}", refused.text);
+    assert_eq!(bodies(&service, "dead").await, json!(["three"]));
+    service.advance_s(1);
+    assert_eq!(service.call(REDRIVE, "").await.json()["redriven"], 1);
 }

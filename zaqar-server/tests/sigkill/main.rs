@@ -15,6 +15,8 @@ mod load;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
+mod redrive;
+#[cfg(test)]
 #[path = "../support/uris.rs"]
 mod uris;
 mod walk;
