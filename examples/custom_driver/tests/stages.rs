@@ -1,0 +1,3 @@
+//! The driver at earlier stages of the guide.
+
+fn main() {}
