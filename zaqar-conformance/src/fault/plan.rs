@@ -20,6 +20,7 @@ pub(crate) struct Swarm {
     pub(crate) pops: bool,
     pub(crate) walks: bool,
     pub(crate) follows: bool,
+    pub(crate) keys: bool,
 }
 
 impl Swarm {
@@ -34,6 +35,7 @@ impl Swarm {
         pops: true,
         walks: true,
         follows: true,
+        keys: true,
     };
 
     /// What `seed` leaves on: each action with a probability of three quarters.
@@ -50,6 +52,7 @@ impl Swarm {
             pops: on(),
             walks: on(),
             follows: on(),
+            keys: on(),
         }
     }
 }

@@ -94,7 +94,7 @@ impl User {
             let tags = (sequence..sequence + count).map(|sequence| Tag { run, producer, sequence });
             sequence += count;
             let (ttl, delay) = (Ttl::from_secs_clamped(LONG_S), Ttl::ZERO);
-            let request = Request::Post { tags: tags.collect(), ttl, delay };
+            let request = Request::Post { tags: tags.collect(), ttl, delay, keyed: false };
             let refused = self.attempt(&queue, request).await;
             posted.send_modify(|posts| *posts += 1);
             if refused || rng.random_bool(0.3) || self.view.borrow().is_none() {

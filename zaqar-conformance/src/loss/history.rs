@@ -56,6 +56,9 @@ pub enum Action {
         tags: Vec<Tag>,
         /// Its life.
         ttl: Ttl,
+        /// Whether it carries an idempotency key: every keyed post of the same messages is an
+        /// attempt at one post (G3).
+        keyed: bool,
     },
     /// Claims messages.
     Claim {

@@ -11,7 +11,9 @@ pub mod request;
 pub mod verdict;
 
 mod claimer;
+mod doubts;
 mod generations;
+mod producer;
 mod shuffle;
 mod trials;
 pub(crate) mod worker;
@@ -21,7 +23,7 @@ pub(crate) use trials::{Stage, conclude, ledger_clock};
 
 use zaqar_core::Capability;
 
-use crate::case::Guarantee::{G1, G2, G4, G5, G6, G7, G8, G9, G11};
+use crate::case::Guarantee::{G1, G2, G3, G4, G5, G6, G7, G8, G9, G11};
 use crate::suite::SuiteTrial;
 
 /// The trials that this module adds to the suite.
@@ -29,7 +31,7 @@ pub(crate) fn trials() -> Vec<SuiteTrial> {
     vec![
         SuiteTrial::new(
             "loss.concurrent.many_producers_many_claimers",
-            &[G1, G2, G4, G5, G6, G7, G8, G9],
+            &[G1, G2, G3, G4, G5, G6, G7, G8, G9],
             trials::many_producers_many_claimers,
         )
         .needs(Capability::Claims),

@@ -3,12 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 use zaqar_core::{
-    ClaimId, CreateClaim, DataDriver, Error, ListMessages, Message, MessageId, MessageMarker,
-    NewMessage, PageLimit, PostMessages, QueueRef, Ttl,
+    ClaimId, CreateClaim, DataDriver, Error, IdempotencyKey, ListMessages, Message, MessageId,
+    MessageMarker, NewMessage, PageLimit, PostKey, PostMessages, QueueRef, Ttl,
 };
 
 use super::body::Tag;
 use super::history::{Action, Answer, PageRead, Seen};
+
+/// How long a key is remembered, in seconds: longer than any trial.
+const KEEP_S: u64 = 1_000_000;
 
 /// One call on a queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub enum Request {
         ttl: Ttl,
         /// How long it is hidden.
         delay: Ttl,
+        /// Whether it carries an idempotency key, which follows from what is posted: the same post
+        /// again is a repeat.
+        keyed: bool,
     },
     /// Claims messages.
     Claim {
@@ -84,6 +90,21 @@ pub enum Request {
     },
 }
 
+/// The key of a post: its first message names it. What is posted follows from the tags, so their
+/// text is digest enough.
+fn key_of(tags: &[Tag]) -> Result<Option<PostKey>, Error> {
+    let Some(first) = tags.first() else { return Ok(None) };
+    let Tag { run, producer, sequence } = first;
+    let mut digest = [0; 32];
+    for (nth, byte) in format!("{run:x} {producer} {sequence} {}", tags.len()).bytes().enumerate() {
+        if let Some(place) = digest.get_mut(nth % 32) {
+            *place ^= byte;
+        }
+    }
+    let key = IdempotencyKey::new(format!("{run:x}-{producer}-{sequence}"))?;
+    Ok(Some(PostKey { key, digest, keep: Ttl::from_secs_clamped(KEEP_S) }))
+}
+
 /// What came of a successful request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Reply {
@@ -100,7 +121,9 @@ impl Request {
     #[must_use]
     pub fn action(&self) -> Action {
         match self {
-            Self::Post { tags, ttl, .. } => Action::Post { tags: tags.clone(), ttl: *ttl },
+            Self::Post { tags, ttl, keyed, .. } => {
+                Action::Post { tags: tags.clone(), ttl: *ttl, keyed: *keyed }
+            }
             Self::Claim { claim, ttl, grace, .. } => {
                 Action::Claim { claim: *claim, ttl: *ttl, grace: *grace }
             }
@@ -146,10 +169,11 @@ impl Request {
     pub async fn run(self, data: &dyn DataDriver, queue: &QueueRef) -> Result<Reply, Error> {
         let (messages, claims) = (data.messages(), data.claims());
         match self {
-            Self::Post { tags, ttl, delay } => {
+            Self::Post { tags, ttl, delay, keyed } => {
                 let batch = tags.iter().map(|tag| NewMessage::new(tag.body(), ttl).delay(delay));
-                let posted =
-                    messages.message_post(queue, batch.collect(), PostMessages::new()).await?;
+                let key = if keyed { key_of(&tags)? } else { None };
+                let options = PostMessages::new().key(key);
+                let posted = messages.message_post(queue, batch.collect(), options).await?;
                 Ok(Reply::Posted(posted.ids))
             }
             Self::Claim { claim, ttl, grace, limit } => {

@@ -9,6 +9,7 @@ use zaqar_core::{
 };
 
 use super::body::Tag;
+use super::doubts::Doubts;
 use super::history::{PageRead, QueueTag, Seen};
 use super::ledger::Ledger;
 use super::request::{Reply, Request};
@@ -69,6 +70,8 @@ pub(crate) struct WorkQueue {
 #[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) ledger: Ledger,
+    /// Keyed posts that are still to be repeated.
+    pub(crate) doubts: Doubts,
     /// Answers that no worker can explain.
     surprises: Mutex<Vec<String>>,
     /// Whether backend failures are part of the run.
@@ -77,7 +80,8 @@ pub(crate) struct Books {
 
 impl Books {
     pub(crate) fn new(ledger: Ledger, failures_expected: bool) -> Arc<Self> {
-        Arc::new(Self { ledger, surprises: Mutex::default(), failures_expected })
+        let (doubts, surprises) = (Doubts::default(), Mutex::default());
+        Arc::new(Self { ledger, doubts, surprises, failures_expected })
     }
 
     fn note(&self, request: &Request, error: &Error) {
@@ -146,7 +150,7 @@ impl Worker {
 
     /// Posts a batch; whether it was acknowledged.
     pub(crate) async fn post(&self, on: &WorkQueue, tags: Vec<Tag>, ttl: Ttl, delay: Ttl) -> bool {
-        self.call(on, Request::Post { tags, ttl, delay }).await.is_ok()
+        self.call(on, Request::Post { tags, ttl, delay, keyed: false }).await.is_ok()
     }
 
     /// Claims; what it got.
@@ -204,14 +208,18 @@ impl Worker {
         Err(Failure::broken("following the markers of a listing does not end"))
     }
 
-    /// Empties the queue through claims, then lists everything that is left. Without `clock`,
-    /// leases cannot be made to end, and what they hold is only listed.
+    /// Repeats what posts to the queue are in doubt, empties it through claims, then lists
+    /// everything that is left. Without `clock`, leases cannot be made to end, and what they hold is
+    /// only listed.
     pub(crate) async fn drain(
         &self,
         on: &WorkQueue,
         clock: Option<&ManualClock>,
     ) -> Result<usize, Failure> {
         let mut drained = 0;
+        while let Some(doubt) = self.books.doubts.of(on.tag) {
+            self.call(on, doubt.request).await?;
+        }
         if let Some(clock) = clock {
             clock.advance(Duration::from_secs(LEASE_S_MAX));
             self.target.tend().await?;

@@ -10,11 +10,11 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zaqar_core::{ClaimId, ManualClock, Ttl};
+use zaqar_core::{ClaimId, ManualClock};
 
-use super::body::Tag;
 use super::claimer;
 use super::history::PageRead;
+use super::producer;
 use super::worker::{Target, WorkQueue, Worker};
 use crate::case::Failure;
 use crate::fault::plan::Swarm;
@@ -71,6 +71,8 @@ pub(crate) struct Workload {
 /// A task of the workload: its worker, its dice, its view of the producers.
 pub(crate) struct Task {
     pub(crate) worker: Worker,
+    /// The same caller at the other handle.
+    pub(crate) elsewhere: Worker,
     pub(crate) rng: StdRng,
     pub(crate) queues: WorkQueues,
     pub(crate) swarm: Swarm,
@@ -90,7 +92,7 @@ impl Task {
         self.progress.changed().await.is_ok()
     }
 
-    fn pick_queue(&mut self) -> WorkQueue {
+    pub(crate) fn pick_queue(&mut self) -> WorkQueue {
         let all = self.queues.all();
         let nth = self.rng.random_range(0..all.len());
         all.into_iter().nth(nth).unwrap_or_else(|| self.queues.popped.clone())
@@ -134,7 +136,7 @@ impl Workload {
         let mut producers = JoinSet::new();
         for nth in 0..self.size.producers {
             let task = self.task(self.workers_from + nth, &progress);
-            producers.spawn(produce(task, self.size.posts_each, Arc::clone(&sender)));
+            producers.spawn(producer::run(task, self.size.posts_each, Arc::clone(&sender)));
         }
         let mut timekeeper = JoinSet::new();
         if let Some(clock) = &self.clock {
@@ -152,9 +154,10 @@ impl Workload {
 
     fn task(&self, id: u32, progress: &watch::Receiver<Progress>) -> Task {
         let [even, odd] = &self.targets;
-        let target = if id.is_multiple_of(2) { even } else { odd };
+        let (target, other) = if id.is_multiple_of(2) { (even, odd) } else { (odd, even) };
         Task {
             worker: self.worker(id, Arc::clone(target)),
+            elsewhere: self.worker(id, Arc::clone(other)),
             rng: StdRng::seed_from_u64(self.seed ^ (u64::from(id) << 40)),
             queues: self.queues.clone(),
             swarm: self.swarm,
@@ -188,25 +191,6 @@ impl Role {
             Self::Walk => walk(task).await,
             Self::Follow => follow(task).await,
         }
-    }
-}
-
-async fn produce(mut task: Task, posts: u32, progress: Arc<watch::Sender<Progress>>) {
-    let (run, producer) = (task.worker.books.ledger.run(), task.worker.id);
-    let mut sequence = 0;
-    for _ in 0..posts {
-        let queue = task.pick_queue();
-        let mortal = queue.tag == task.queues.mortal.tag;
-        let count = if task.swarm.batches { task.rng.random_range(1..=10) } else { 1 };
-        let tags = (sequence..sequence + count).map(|sequence| Tag { run, producer, sequence });
-        let tags: Vec<Tag> = tags.collect();
-        sequence += count;
-        let ttl_s = if mortal { task.rng.random_range(2..=40) } else { 1_000_000 };
-        let delayed = task.swarm.delays && task.lapses && task.rng.random_bool(0.1);
-        let delay_s = if delayed { task.rng.random_range(1..=5) } else { 0 };
-        let span = Ttl::from_secs_clamped;
-        task.worker.post(&queue, tags, span(ttl_s), span(delay_s)).await;
-        progress.send_modify(|progress| progress.posts += 1);
     }
 }
 

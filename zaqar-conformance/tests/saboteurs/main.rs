@@ -1,11 +1,13 @@
 //! The suite is tested too: each driver here has one planted bug, and the cases named for it must
 //! find it, while the case named beside them does not blame the driver for what it does right.
 
-mod late;
+mod around;
+mod keys;
 
 use std::sync::Arc;
 
-use late::LateHarness;
+use around::{Bug, BuggyHarness};
+use keys::KeyBug;
 use zaqar_conformance::reference::{Quirks, ReferenceHarness};
 use zaqar_conformance::{Harness, Outcome, Suite};
 
@@ -182,5 +184,32 @@ async fn a_post_acknowledged_before_it_is_visible_is_caught() {
         "loss.concurrent.many_producers_many_claimers",
         "model.driver_agrees_with_the_reference",
     ];
-    assert_caught(Arc::new(LateHarness::default()), &caught_by, "pop.order.oldest_first").await;
+    let late = Arc::new(BuggyHarness::new(Bug::Late));
+    assert_caught(late, &caught_by, "pop.order.oldest_first").await;
+}
+
+/// Both workloads must find what is wrong with the keys, though the cases that ask one call after the
+/// other find nothing.
+async fn assert_keys_caught(bug: KeyBug) {
+    let caught_by = [
+        "loss.concurrent.many_producers_many_claimers",
+        "fault.caller.nothing_lost_under_failures_and_cancellation",
+    ];
+    let saboteur = Arc::new(BuggyHarness::new(Bug::Keys(bug)));
+    assert_caught(saboteur, &caught_by, "idempotency.repeat.same_ids").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_stored_after_its_messages_is_caught() {
+    assert_keys_caught(KeyBug::AfterMessages).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_stored_before_its_messages_is_caught() {
+    assert_keys_caught(KeyBug::BeforeMessages).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_only_the_connection_knows_are_caught() {
+    assert_keys_caught(KeyBug::InMemory).await;
 }

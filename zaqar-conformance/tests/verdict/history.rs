@@ -49,7 +49,13 @@ impl Synthetic {
 
     pub(crate) fn posting(numbers: &[u32]) -> Action {
         let tags = numbers.iter().map(|number| tag(*number)).collect();
-        Action::Post { tags, ttl: Ttl::from_secs_clamped(Self::TTL_S) }
+        Action::Post { tags, ttl: Ttl::from_secs_clamped(Self::TTL_S), keyed: false }
+    }
+
+    /// The same under an idempotency key.
+    pub(crate) fn posting_keyed(numbers: &[u32]) -> Action {
+        let tags = numbers.iter().map(|number| tag(*number)).collect();
+        Action::Post { tags, ttl: Ttl::from_secs_clamped(Self::TTL_S), keyed: true }
     }
 
     pub(crate) fn advance(&mut self, seconds: u64) {

@@ -4,6 +4,7 @@
 //! removed. Wherever a call's effect is in doubt, or two calls overlapped, either order counts as
 //! right: a finding is something that no order of effects explains.
 
+mod attempts;
 mod content;
 mod index;
 mod lease;
@@ -13,6 +14,7 @@ mod presence;
 use std::fmt;
 
 use super::history::History;
+use attempts::Attempts;
 use index::Index;
 
 /// One thing that no order of effects explains, in words, with the calls that show it.
@@ -50,8 +52,10 @@ pub struct Verdict {
     pub misordered: Vec<Finding>,
     /// A batch that was stored or shown in part (G2).
     pub batch_torn: Vec<Finding>,
-    /// Stored more than once by one post (G3).
+    /// Stored more than once by one post, or by a post and its repeats under one key (G3).
     pub duplicated: Vec<Finding>,
+    /// Attempts under one key that were answered with different ids (G3).
+    pub contradicted: Vec<Finding>,
     /// Removed or renewed by a claim that could not own it any more (G6).
     pub unfenced: Vec<Finding>,
     /// Owed and visible, yet never to be had by a claim (G7).
@@ -64,6 +68,8 @@ pub struct Verdict {
     pub delivered: usize,
     /// Calls whose effect is in doubt.
     pub indeterminate: usize,
+    /// Attempts at posts under a key, but for the first of each.
+    pub repeats: usize,
     /// Why nothing can be concluded, if so.
     pub unseen: Option<String>,
 }
@@ -71,7 +77,7 @@ pub struct Verdict {
 impl Verdict {
     /// The sets of findings, by name.
     #[must_use]
-    pub fn sets(&self) -> [(&'static str, &[Finding]); 14] {
+    pub fn sets(&self) -> [(&'static str, &[Finding]); 15] {
         [
             ("lost", &self.lost),
             ("early", &self.early),
@@ -85,6 +91,7 @@ impl Verdict {
             ("misordered", &self.misordered),
             ("batch-torn", &self.batch_torn),
             ("duplicated", &self.duplicated),
+            ("contradicted", &self.contradicted),
             ("unfenced", &self.unfenced),
             ("stuck", &self.stuck),
         ]
@@ -112,6 +119,7 @@ impl fmt::Display for Verdict {
         const SHOWN_MAX: usize = 4;
         write!(f, "{} acknowledged, {} delivered", self.acknowledged, self.delivered)?;
         write!(f, ", {} calls in doubt, {} recovered", self.indeterminate, self.recovered)?;
+        write!(f, ", {} repeats under keys", self.repeats)?;
         for (name, findings) in self.sets() {
             if !findings.is_empty() {
                 write!(f, "; {name} {}", findings.len())?;
@@ -136,8 +144,12 @@ pub enum Conclusion {
 /// Judges a history.
 #[must_use]
 pub fn judge(history: &History) -> Verdict {
-    let index = Index::new(history);
+    // The attempts at one keyed post are one post to everything else that is asked.
+    let Attempts { merged, repeats, contradicted } = Attempts::of(history);
+    let index = Index::new(&merged);
     Verdict {
+        contradicted,
+        repeats,
         lost: presence::lost(&index),
         early: presence::early(&index),
         late: presence::late(&index),

@@ -1,4 +1,4 @@
-//! A planted bug around the reference driver: a post is acknowledged before anyone can read it.
+//! Planted bugs that are around the reference driver, not in it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,24 +14,47 @@ use zaqar_core::{
     StoreVolume, SubscriptionController,
 };
 
+use crate::keys::{KeyBug, Keys};
+
 /// How many reads of a message do not see it yet.
 const BLIND_READS: u32 = 2;
 
-/// The reference driver, whose posts become visible to readers late.
-#[derive(Default)]
-pub(crate) struct LateHarness {
+/// What is planted around the reference driver.
+#[derive(Debug, Clone)]
+pub(crate) enum Bug {
+    /// A post is acknowledged before anyone can read it.
+    Late,
+    /// Idempotency keys are kept in an unsound way.
+    Keys(KeyBug),
+}
+
+/// The reference driver with a bug around it.
+pub(crate) struct BuggyHarness {
     inner: ReferenceHarness,
+    bug: Bug,
+    keys: Keys,
+}
+
+impl BuggyHarness {
+    pub(crate) fn new(bug: Bug) -> Self {
+        Self { inner: ReferenceHarness::default(), bug, keys: Keys::default() }
+    }
 }
 
 #[async_trait]
-impl Harness for LateHarness {
+impl Harness for BuggyHarness {
     fn subject(&self) -> Subject {
         self.inner.subject()
     }
 
     async fn open(&self, ns: &Namespace, clock: Arc<dyn Clock>) -> anyhow::Result<Drivers> {
         let Drivers { control, data } = self.inner.open(ns, clock).await?;
-        Ok(Drivers { control, data: Arc::new(Late { inner: data, blind: Mutex::default() }) })
+        let keys = match &self.bug {
+            Bug::Keys(KeyBug::InMemory) => Keys::default(),
+            _ => self.keys.clone(),
+        };
+        let (bug, blind) = (self.bug.clone(), Mutex::default());
+        Ok(Drivers { control, data: Arc::new(Around { inner: data, bug, keys, blind }) })
     }
 
     async fn wipe(&self, ns: &Namespace) -> anyhow::Result<()> {
@@ -48,13 +71,15 @@ impl Harness for LateHarness {
 }
 
 #[derive(Debug)]
-struct Late {
+struct Around {
     inner: Arc<dyn DataDriver>,
+    bug: Bug,
+    keys: Keys,
     /// Reads that still miss each message.
     blind: Mutex<BTreeMap<MessageId, u32>>,
 }
 
-impl Late {
+impl Around {
     /// Whether this read misses the message.
     fn misses(&self, id: MessageId) -> bool {
         let mut blind = self.blind.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,13 +94,16 @@ impl Late {
 }
 
 #[async_trait]
-impl MessageController for Late {
+impl MessageController for Around {
     async fn message_post(
         &self,
         queue: &QueueRef,
         messages: Vec<NewMessage>,
         options: PostMessages,
     ) -> Result<Posted> {
+        if let Bug::Keys(bug) = &self.bug {
+            return self.keys.post(*bug, self.inner.messages(), queue, messages, options).await;
+        }
         let posted = self.inner.messages().message_post(queue, messages, options).await?;
         let mut blind = self.blind.lock().unwrap_or_else(PoisonError::into_inner);
         blind.extend(posted.ids.iter().map(|id| (*id, BLIND_READS)));
@@ -155,7 +183,7 @@ impl MessageController for Late {
 }
 
 #[async_trait]
-impl DataDriver for Late {
+impl DataDriver for Around {
     fn heads(&self) -> &dyn QueueHeadController {
         self.inner.heads()
     }
