@@ -12,12 +12,12 @@ use zaqar_core::{
 use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{Failure, NativeResult, failed, vanished};
-use crate::heads::Head;
+use crate::heads::{Head, moving};
 use crate::query::Query;
 use crate::rows::{MessageRow, ttl, ttl_code};
 use crate::schema::DATA;
 use crate::step::Step;
-use crate::tables::{CLAIMABLE, claim_key, message_key, queue_code};
+use crate::tables::{CLAIMABLE, FROZEN, claim_key, message_key, queue_code};
 use crate::takes::Taker;
 use crate::task::Task;
 
@@ -52,14 +52,18 @@ impl ClaimRow {
         }
     }
 
-    /// What the claim holds at a moment: another claim may have the others by now (G6).
+    /// What the claim holds at a moment: another claim may have the others by now (G6). What is on
+    /// its way it holds as well, and nobody may change.
     fn holds(&self, q: i64, id: ClaimId, now: Timestamp) -> Document {
         let keys: Vec<String> = self.list.iter().map(|at| message_key(q, *at)).collect();
         doc! {
             "_id": { "$in": keys },
             "q": q,
             "claim": id.to_string(),
-            "avail": { "$gt": now.as_millis() },
+            "$or": [
+                { "avail": { "$gt": now.as_millis() } },
+                { "avail": FROZEN, "was": { "$gt": now.as_millis() } },
+            ],
         }
     }
 }
@@ -85,6 +89,25 @@ struct Renew {
 struct Held {
     s: i64,
     expires: i64,
+    avail: i64,
+}
+
+/// Refuses to change a claim that holds what is on its way.
+fn check_still(queue: &QueueRef, held: &[Held]) -> Result<()> {
+    if held.iter().any(|held| held.avail == FROZEN) { Err(moving(queue)) } else { Ok(()) }
+}
+
+/// What a claim holds, as far as it was not purged.
+async fn held(
+    step: &mut Step<'_>,
+    head: &Head,
+    claim: &ClaimRow,
+    id: ClaimId,
+) -> NativeResult<Vec<Held>> {
+    let query = Query::of(claim.holds(head.q, id, step.now)).fields(&["s", "expires", "avail"]);
+    let mut held: Vec<Held> = step.find(DATA, query).await?;
+    held.retain(|held| held.s > head.purged);
+    Ok(held)
 }
 
 #[async_trait]
@@ -97,12 +120,11 @@ impl Task for Renew {
         let head = step.head(&self.queue).await?;
         let claim = find(step, &head, self.id).await?.ok_or_else(missing)?;
         step.tick();
-        let query = Query::of(claim.holds(head.q, self.id, step.now)).fields(&["s", "expires"]);
-        let mut held: Vec<Held> = step.find(DATA, query).await?;
-        held.retain(|held| held.s > head.purged);
+        let held = held(step, &head, &claim, self.id).await?;
         if held.is_empty() {
             return Err(missing().into());
         }
+        check_still(&self.queue, &held)?;
         let ends_at = step.now.after(self.ttl);
         let ends = ends_at.as_millis();
         let (short, long): (Vec<_>, Vec<_>) = held.iter().partition(|held| held.expires < ends);
@@ -147,6 +169,9 @@ impl Task for Release {
         let head = step.head(&self.queue).await?;
         let Some(claim) = find(step, &head, self.id).await? else { return Ok(()) };
         step.tick();
+        if head.is_frozen() {
+            check_still(&self.queue, &held(step, &head, &claim, self.id).await?)?;
+        }
         let release = doc! { "$set": { "avail": CLAIMABLE }, "$rename": { "claim": "last" } };
         step.update(DATA, claim.holds(head.q, self.id, step.now), release).await?;
         step.delete(DATA, doc! { "_id": claim.key }).await?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use zaqar_core::{
     Capabilities, Capability, CatalogueController, ClaimController, ControlDriver, DataDriver,
-    DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController, OutboxController,
-    PoolController, QueueController, QueueHeadController, QueueRef, Result, StoreVolume,
-    SubscriptionController,
+    DriverInfo, FlavorController, GcOptions, GcReport, Health, MessageController, MoveController,
+    OutboxController, PoolController, QueueController, QueueHeadController, QueueRef, Result,
+    StoreVolume, SubscriptionController,
 };
 
 use crate::stats;
@@ -43,6 +43,7 @@ fn capabilities() -> Capabilities {
         Capability::Subscriptions,
         Capability::Delay,
         Capability::DeadLetter,
+        Capability::LiveMove,
         Capability::VirtualTime,
     ]
     .into_iter()
@@ -68,6 +69,10 @@ impl DataDriver for MongoData {
     }
 
     fn outbox(&self) -> &dyn OutboxController {
+        self
+    }
+
+    fn moves(&self) -> &dyn MoveController {
         self
     }
 

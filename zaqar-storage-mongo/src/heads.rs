@@ -33,8 +33,17 @@ pub(crate) struct Head {
     name: String,
     /// `OPEN`, `MOVED`, or a closed state.
     pub(crate) state: i64,
-    /// Epoch of the move, if moved.
+    /// Epoch of the latest move, of this head or to it.
     pub(crate) epoch: i64,
+    /// The first position that is on its way.
+    #[serde(default)]
+    pub(crate) from: i64,
+    /// The first position behind those that are on their way.
+    #[serde(default)]
+    pub(crate) to: i64,
+    /// Whether the queue left this store: a later move may bring it back.
+    #[serde(default)]
+    pub(crate) away: bool,
     /// The position that the next message gets.
     pub(crate) next: i64,
     /// Positions up to this one were purged.
@@ -51,17 +60,31 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Refuses a head that does not take operations; a moved one only if they are posts.
+    /// Refuses a head that does not take operations, and a caller that does not know of its latest
+    /// move (G17); a moved head only for something new.
     pub(crate) fn check_open(&self, queue: &QueueRef, posting: bool) -> Result<()> {
         match self.state {
+            OPEN | MOVED if self.epoch > epoch_known(queue) => Err(self.moved(queue)),
             OPEN => Ok(()),
             MOVED if !posting => Ok(()),
-            MOVED => {
-                let epoch = self.epoch.unsigned_abs();
-                Err(Error::QueueMoved { name: queue.key.name.clone(), epoch })
-            }
+            MOVED => Err(self.moved(queue)),
             _ => Err(gone(queue)),
         }
+    }
+
+    /// The refusal of a head that moved.
+    pub(crate) fn moved(&self, queue: &QueueRef) -> Error {
+        Error::QueueMoved { name: queue.key.name.clone(), epoch: self.epoch.unsigned_abs() }
+    }
+
+    /// Whether something is on its way from here or to here.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.from < self.to
+    }
+
+    /// Where claims and pops stop: what is on its way is next, and nothing overtakes it.
+    pub(crate) fn takeable_end(&self) -> i64 {
+        if self.is_frozen() { self.from } else { i64::MAX }
     }
 
     /// Whether it is open or moved.
@@ -70,7 +93,7 @@ impl Head {
     }
 
     /// Whether it is that queue's: a reference that lies about its project finds nothing (G12).
-    fn is_of(&self, queue: &QueueRef) -> bool {
+    pub(crate) fn is_of(&self, queue: &QueueRef) -> bool {
         let key = &queue.key;
         self.project == key.project.as_str()
             && self.kind == kind_code(key.kind)
@@ -83,7 +106,7 @@ impl Head {
         let project = ProjectId::new(&self.project).map_err(bad)?;
         let name = QueueName::new(&self.name).map_err(bad)?;
         let key = QueueKey { project, kind: kind_of(self.kind), name };
-        Ok(key.incarnate(incarnation(self.q).map_err(bad)?))
+        Ok(key.incarnate(incarnation(self.q).map_err(bad)?).at_epoch(self.epoch.unsigned_abs()))
     }
 
     fn public(&self) -> QueueHead {
@@ -92,13 +115,29 @@ impl Head {
             _ => HeadState::Open,
         };
         let sequence_next = self.next.min(POSITION_MAX).unsigned_abs();
-        QueueHead { state, sequence_next, subscribed: self.subscribed, frozen: false }
+        QueueHead { state, sequence_next, subscribed: self.subscribed, frozen: self.is_frozen() }
     }
 }
 
 /// The refusal of a closed or missing head.
 pub(crate) fn gone(queue: &QueueRef) -> Error {
     Error::QueueGone { name: queue.key.name.clone() }
+}
+
+/// The refusal to touch what is on its way to another store, or from one.
+pub(crate) fn moving(queue: &QueueRef) -> Error {
+    Error::QueueMoving { name: queue.key.name.clone() }
+}
+
+/// The latest move that a caller knows of.
+pub(crate) fn epoch_known(queue: &QueueRef) -> i64 {
+    i64::try_from(queue.epoch).unwrap_or(i64::MAX)
+}
+
+/// The stored form of an epoch.
+pub(crate) fn epoch_code(epoch: u64) -> Result<i64> {
+    i64::try_from(epoch)
+        .map_err(|_| Error::Invalid { field: "epoch", reason: "is out of range".into() })
 }
 
 /// How the head of a queue is found.
@@ -128,30 +167,69 @@ impl Step<'_> {
         posting: bool,
         update: Document,
     ) -> Result<Head, Failure> {
-        let q = queue_code(queue.incarnation);
         let states = if posting {
             doc! { "$eq": OPEN }
         } else {
-            doc! { "$in": [OPEN, MOVED] }
+            live_states()
         };
-        let filter = doc! {
-            "_id": head_key(q),
-            "q": q,
-            "state": states,
-            "project": queue.key.project.as_str(),
-            "kind": kind_code(queue.key.kind),
-            "name": queue.key.name.as_str(),
-        };
-        let before = self.modify::<Head>(DATA, filter, update).await?;
-        // The lock is held: what is decided from now on is decided now (G8).
-        self.tick();
-        let Some(head) = before else {
+        let condition = doc! { "state": states, "epoch": { "$lte": epoch_known(queue) } };
+        let Some(head) = self.lock_head_if(queue, condition, update).await? else {
             // Nothing was locked: say why.
             let head = self.head(queue).await?;
             head.check_open(queue, posting)?;
             return Err(gone(queue).into());
         };
         Ok(head)
+    }
+
+    /// Changes the head of a queue if it meets a condition, and so takes its lock; the head as it was
+    /// before.
+    pub(crate) async fn lock_head_if(
+        &mut self,
+        queue: &QueueRef,
+        condition: Document,
+        update: Document,
+    ) -> NativeResult<Option<Head>> {
+        let q = queue_code(queue.incarnation);
+        let mut filter = doc! {
+            "_id": head_key(q),
+            "q": q,
+            "project": queue.key.project.as_str(),
+            "kind": kind_code(queue.key.kind),
+            "name": queue.key.name.as_str(),
+        };
+        filter.extend(condition);
+        let before = self.modify::<Head>(DATA, filter, update).await?;
+        // The lock is held: what is decided from now on is decided now (G8).
+        self.tick();
+        Ok(before)
+    }
+}
+
+/// The states of a head that is there.
+pub(crate) fn live_states() -> Document {
+    doc! { "$in": [OPEN, MOVED] }
+}
+
+/// A head that is made: open under `epoch`, its positions starting at `start`.
+pub(crate) fn new_head(queue: &QueueRef, epoch: i64, start: i64) -> Document {
+    let q = queue_code(queue.incarnation);
+    doc! {
+        "_id": head_key(q),
+        "q": q,
+        "project": queue.key.project.as_str(),
+        "kind": kind_code(queue.key.kind),
+        "name": queue.key.name.as_str(),
+        "state": OPEN,
+        "epoch": epoch,
+        "from": start,
+        "to": start,
+        "next": start,
+        "purged": 0_i64,
+        "reclaimed": 0_i64,
+        "subscribed": false,
+        "subscription_next": 1_i64,
+        "exhausted_next": 1_i64,
     }
 }
 
@@ -166,27 +244,12 @@ impl Task for OpenHead {
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let queue = &self.0;
         if let Some(head) = step.find_one::<Head>(head_query(queue)).await? {
-            let open = head.is_of(queue) && head.state == OPEN;
-            // Once closed is closed for ever: the head stays behind as a tombstone.
-            return if open { Ok(()) } else { Err(gone(queue).into()) };
+            // Once closed is closed for ever: the head stays behind as a tombstone. One that was
+            // left is opened again by a move alone.
+            checked(queue, Some(head))?;
+            return Ok(());
         }
-        let q = queue_code(queue.incarnation);
-        let head = doc! {
-            "_id": head_key(q),
-            "q": q,
-            "project": queue.key.project.as_str(),
-            "kind": kind_code(queue.key.kind),
-            "name": queue.key.name.as_str(),
-            "state": OPEN,
-            "epoch": 0_i64,
-            "next": 1_i64,
-            "purged": 0_i64,
-            "reclaimed": 0_i64,
-            "subscribed": false,
-            "subscription_next": 1_i64,
-            "exhausted_next": 1_i64,
-        };
-        step.insert_one(DATA, head).await?;
+        step.insert_one(DATA, new_head(queue, 0, 1)).await?;
         Ok(())
     }
 }
@@ -201,10 +264,14 @@ impl Task for CloseHead {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<(), Failure> {
         let close = doc! { "$set": { "state": CLOSED, "subscribed": false, "gc": true } };
-        match step.lock_head(&self.0, false, close).await {
-            Ok(_) | Err(Failure::Refused(_)) => Ok(()),
-            Err(failure) => Err(failure),
+        // Whoever closes it need not know where it is.
+        let live = doc! { "state": live_states() };
+        if step.lock_head_if(&self.0, live, close).await?.is_none() {
+            // No move brings back what was closed after it had left.
+            let stay_away = doc! { "$unset": { "away": "" } };
+            step.lock_head_if(&self.0, doc! { "away": true }, stay_away).await?;
         }
+        Ok(())
     }
 }
 
@@ -220,13 +287,20 @@ impl Task for MoveHead {
     const OPERATION: &'static str = "head_move";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<QueueHead, Failure> {
-        let epoch = i64::try_from(self.epoch)
-            .map_err(|_| Error::Invalid { field: "epoch", reason: "is out of range".into() })?;
+        let epoch = epoch_code(self.epoch)?;
+        let live = doc! { "state": live_states() };
         let update = doc! { "$set": { "state": MOVED, "epoch": epoch } };
-        let mut head = step.lock_head(&self.queue, false, update).await?;
-        if head.state == MOVED && epoch < head.epoch {
+        let locked = step.lock_head_if(&self.queue, live, update).await?;
+        let mut head = locked.ok_or_else(|| gone(&self.queue))?;
+        if epoch < head.epoch {
             // The refusal aborts the step, and what it wrote.
-            head.check_open(&self.queue, true)?;
+            return Err(head.moved(&self.queue).into());
+        }
+        if head.state == OPEN {
+            // Nothing is on its way yet.
+            (head.from, head.to) = (head.next, head.next);
+            let ends = doc! { "$set": { "from": head.next, "to": head.next } };
+            step.update(DATA, doc! { "_id": head_key(head.q) }, ends).await?;
         }
         (head.state, head.epoch) = (MOVED, epoch);
         Ok(head.public())

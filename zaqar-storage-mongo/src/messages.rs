@@ -16,6 +16,7 @@ use crate::available;
 use crate::barrier::Place;
 use crate::driver::MongoData;
 use crate::error::{NativeResult, vanished};
+use crate::heads::Head;
 use crate::moves::{InsertMoved, Purge};
 use crate::origins;
 use crate::posts::Post;
@@ -26,7 +27,7 @@ use crate::rows::MessageRow;
 use crate::schema::DATA;
 use crate::stats;
 use crate::sweep::{self, Id};
-use crate::tables::{CLAIMABLE, PARKED, POSITION_MAX, message_key, queue_code};
+use crate::tables::{CLAIMABLE, FROZEN, PARKED, POSITION_MAX, message_key, queue_code};
 use crate::takes::Taker;
 
 const LIST: &str = "message_list";
@@ -55,15 +56,23 @@ fn listing(
     let mut hidden = Vec::new();
     if !options.include_claimed {
         hidden.push(doc! { "avail": PARKED });
-        hidden.push(doc! { "claim": { "$exists": true }, "avail": { "$gt": now_ms } });
+        hidden.push(waits(true, now_ms));
     }
     if !options.include_delayed {
-        hidden.push(doc! { "claim": { "$exists": false }, "avail": { "$gt": now_ms } });
+        hidden.push(waits(false, now_ms));
     }
     if !hidden.is_empty() {
         filter.insert("$nor", hidden);
     }
     (filter, "_id_", doc! { "_id": 1 })
+}
+
+/// What is claimed, or else what is delayed; what is on its way as it was.
+fn waits(claimed: bool, now_ms: i64) -> Document {
+    doc! {
+        "claim": { "$exists": claimed },
+        "$or": [{ "avail": { "$gt": now_ms } }, { "avail": FROZEN, "was": { "$gt": now_ms } }],
+    }
 }
 
 impl MongoData {
@@ -89,6 +98,17 @@ impl MongoData {
         query: Query,
         now: Timestamp,
     ) -> Result<Option<Vec<Message>>> {
+        let read = Self::read_under(view, queue, query, now).await?;
+        Ok(read.map(|(messages, _)| messages))
+    }
+
+    /// The same, with the head.
+    async fn read_under(
+        view: &View<'_>,
+        queue: &QueueRef,
+        query: Query,
+        now: Timestamp,
+    ) -> Result<Option<(Vec<Message>, Head)>> {
         let known = view.purged(queue);
         let rows: Vec<MessageRow> = view.find(DATA, query).await?;
         let head = view.head(queue).await?;
@@ -98,7 +118,17 @@ impl MongoData {
         let shown = rows.into_iter().filter(|row| row.s > head.purged);
         let messages: NativeResult<Vec<Message>> =
             shown.map(|row| row.message(queue.incarnation, now)).collect();
-        messages.map(Some).map_err(|error| view.failed(&error))
+        let messages = messages.map_err(|error| view.failed(&error))?;
+        Ok(Some((messages, head)))
+    }
+
+    /// What of the queue is on its way, if it ever moved. One that did not costs no look.
+    async fn on_its_way(view: &View<'_>, queue: &QueueRef) -> Result<(i64, i64)> {
+        if queue.epoch == 0 {
+            return Ok((0, 0));
+        }
+        let head = view.head(queue).await?;
+        Ok((head.from, head.to))
     }
 
     async fn find_some(
@@ -176,6 +206,9 @@ impl MessageController for MongoData {
         };
         let mut whole = false;
         loop {
+            // What is on its way is not among what can be claimed, and shown nevertheless.
+            let (start, end) = Self::on_its_way(&view, queue).await?;
+            whole |= start < end;
             let now = store.clock.now();
             let from = after.max(view.purged(queue));
             let (filter, index, order) = listing(q, from, &options, whole, now);
@@ -194,7 +227,11 @@ impl MessageController for MongoData {
             }
             let limit = i64::from(options.limit.get());
             let query = Query::of(filter).by(index).sort(order).limit(limit);
-            if let Some(messages) = Self::read(&view, queue, query, now).await? {
+            let Some((messages, head)) = Self::read_under(&view, queue, query, now).await? else {
+                continue;
+            };
+            let stands_still = queue.epoch == 0 || (head.from, head.to) == (start, end);
+            if index != "claimable" || stands_still {
                 return Ok(Page::of(messages, |message| message.marker));
             }
         }

@@ -45,17 +45,16 @@ impl Task for InsertMoved {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Self::Output, Failure> {
         // The lock first: two web heads that carry the same transfer meet here.
-        let head = step.lock_head(&self.queue, true, doc! { "$inc": { "next": 1_i64 } }).await?;
-        let place = |position| {
-            message_id(self.queue.incarnation, position)
-                .map(MessageMarker::from)
-                .map_err(|_| Failure::Engine(damaged("position of a message")))
+        let take = doc! { "$inc": { "next": 1_i64 } };
+        let head = match step.lock_head(&self.queue, true, take).await {
+            Err(Failure::Refused(Error::QueueMoved { .. })) => return self.known(step).await,
+            head => head?,
         };
         let key = arrival_key(head.q, self.message.id);
         if let Some(known) = step.find_one::<Arrival>(Query::id(key.clone())).await? {
             let back = doc! { "$inc": { "next": -1_i64 } };
             step.update(DATA, doc! { "_id": head_key(head.q) }, back).await?;
-            return Ok(Created::Existing(place(known.at)?));
+            return Ok(Created::Existing(self.place(known.at)?));
         }
         let position = head.next;
         if position >= POSITION_MAX {
@@ -70,10 +69,12 @@ impl Task for InsertMoved {
             q: head.q,
             s: position,
             avail: CLAIMABLE,
+            was: None,
             expires: step.now.after(message.ttl).as_millis(),
             ttl: ttl_code(message.ttl),
             posted: message.posted_at.as_millis(),
             claims: i64::from(message.claim_count),
+            claim: None,
             client: None,
             origin: Some(message.id.to_string()),
             checksum: message.checksum.as_deref(),
@@ -81,6 +82,24 @@ impl Task for InsertMoved {
         };
         let documents = [document(&arrival)?, document(&row)?];
         step.insert(&documents).await?;
-        Ok(Created::New(place(position)?))
+        Ok(Created::New(self.place(position)?))
+    }
+}
+
+impl InsertMoved {
+    fn place(&self, position: i64) -> Result<MessageMarker, Failure> {
+        let id = message_id(self.queue.incarnation, position);
+        let id = id.map_err(|_| Failure::Engine(damaged("position of a message")))?;
+        Ok(MessageMarker::from(id))
+    }
+
+    /// A moved head takes no message, but knows still what arrived.
+    async fn known(&self, step: &mut Step<'_>) -> Result<Created<MessageMarker>, Failure> {
+        let head = step.head(&self.queue).await?;
+        let key = arrival_key(head.q, self.message.id);
+        match step.find_one::<Arrival>(Query::id(key)).await? {
+            Some(known) => Ok(Created::Existing(self.place(known.at)?)),
+            None => Err(head.moved(&self.queue).into()),
+        }
     }
 }

@@ -217,7 +217,22 @@ pub(crate) struct Exhausted {
 }
 
 impl Exhausted {
-    fn shown(self) -> NativeResult<ExhaustedDelivery> {
+    /// One that was recorded elsewhere, under a number of this store.
+    pub(crate) fn of(q: i64, number: i64, given_up: &ExhaustedDelivery) -> Self {
+        Self {
+            key: exhausted_key(q, number),
+            q,
+            k: kind::EXHAUSTED.to_owned(),
+            number,
+            message: given_up.message.to_string(),
+            address: given_up.subscriber.clone(),
+            attempts: i64::from(given_up.attempts),
+            reason: given_up.reason.clone(),
+            at: given_up.at.as_millis(),
+        }
+    }
+
+    pub(crate) fn shown(self) -> NativeResult<ExhaustedDelivery> {
         Ok(ExhaustedDelivery {
             number: self.number.unsigned_abs(),
             message: self.message.parse().map_err(|_| damaged("message id"))?,
@@ -227,6 +242,11 @@ impl Exhausted {
             at: Timestamp::from_millis(self.at),
         })
     }
+}
+
+/// The stored form of a position or another number that is given out in order.
+pub(crate) fn number_code(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// When a lease that begins now ends.

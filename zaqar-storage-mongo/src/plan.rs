@@ -1,7 +1,7 @@
 //! What is planned for takers is recorded, and carried out by conditional writes.
 
 use mongodb::bson::{Bson, Document, Timestamp as Moment, doc};
-use zaqar_core::{Effect, Message, QueueRef, Result, Timestamp};
+use zaqar_core::{Effect, Result, Timestamp};
 
 use crate::barrier::operation_time;
 use crate::claims::ClaimRow;
@@ -11,7 +11,7 @@ use crate::query::Query;
 use crate::rows::ttl_code;
 use crate::schema::DATA;
 use crate::store::Store;
-use crate::tables::{CLAIMABLE, PARKED, claim_key, message_key, queue_code};
+use crate::tables::{CLAIMABLE, PARKED, claim_key, message_key};
 
 const OPERATION: &str = "claim_create";
 
@@ -215,48 +215,19 @@ async fn send(
     run(store, OPERATION, command).await
 }
 
-async fn run(store: &Store, operation: &'static str, command: Document) -> Result<Document> {
+pub(crate) async fn run(
+    store: &Store,
+    operation: &'static str,
+    command: Document,
+) -> Result<Document> {
     let sent = store.patiently(store.database.run_command(command).into_future()).await;
     sent.map_err(|error| engine_error(operation, effect_of(&error), &error))
 }
 
 /// That no statement of a command failed, nor the wait for the majority.
-fn whole(operation: &'static str, reply: &Document) -> Result<()> {
+pub(crate) fn whole(operation: &'static str, reply: &Document) -> Result<()> {
     match partial(reply) {
         Some(error) => Err(engine_error(operation, Effect::Unknown, &error)),
         None => Ok(()),
     }
-}
-
-/// Deletes what was popped, each on condition that the pop still holds it: one command for all, so
-/// that its failure says of every pop alike whether anything may be gone.
-pub(crate) async fn remove_popped(
-    store: &Store,
-    queue: &QueueRef,
-    holdings: &[Holding],
-) -> Result<()> {
-    const OPERATION: &str = "message_pop";
-    let q = queue_code(queue.incarnation);
-    let pops = holdings.iter().filter(|holding| holding.is_pop && !holding.messages.is_empty());
-    let removal = |holding: &Holding| {
-        let key = |message: &Message| {
-            message_key(q, i64::try_from(message.marker.sequence()).unwrap_or(i64::MAX))
-        };
-        let keys: Vec<String> = holding.messages.iter().map(key).collect();
-        let filter = doc! { "_id": { "$in": keys }, "q": q, "claim": holding.claim.to_string() };
-        doc! { "q": filter, "limit": 0 }
-    };
-    let removals: Vec<Document> = pops.map(removal).collect();
-    if removals.is_empty() {
-        return Ok(());
-    }
-    let acknowledged = store.write_concern_document();
-    let acknowledged = acknowledged.map_err(|error| failed(OPERATION, &error))?;
-    let command = doc! {
-        "delete": DATA,
-        "deletes": removals,
-        "ordered": false,
-        "writeConcern": acknowledged,
-    };
-    whole(OPERATION, &run(store, OPERATION, command).await?)
 }

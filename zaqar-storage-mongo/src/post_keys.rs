@@ -5,15 +5,15 @@ use std::collections::HashMap;
 
 use mongodb::bson::{RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
-use zaqar_core::{Error, PostKey, Posted, QueueRef, Result, Timestamp};
+use zaqar_core::{Error, IdempotencyKey, MoveRecord, PostKey, Posted, QueueRef, Result, Timestamp};
 
-use crate::error::NativeResult;
+use crate::error::{NativeResult, damaged};
 use crate::posts::{Post, ids};
 use crate::query::Query;
 use crate::rows::{document, length_code};
 use crate::schema::DATA;
 use crate::step::Step;
-use crate::tables::{post_key, queue_code};
+use crate::tables::{name_in, post_key, queue_code};
 
 /// What stands for a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +25,45 @@ pub(crate) struct KeyRow {
     first: i64,
     count: i64,
     ends: i64,
+}
+
+impl KeyRow {
+    /// What stands for a key under which another store posted.
+    pub(crate) fn new(
+        id: String,
+        q: i64,
+        digest: &[u8; 32],
+        (first, count): (i64, i64),
+        until: Timestamp,
+    ) -> Self {
+        Self { id, q, digest: hex(digest), first, count, ends: until.as_millis() }
+    }
+
+    /// Its id, and when it is forgotten.
+    pub(crate) fn place(&self) -> (&str, i64) {
+        (&self.id, self.ends)
+    }
+
+    /// What is told of it to another store.
+    pub(crate) fn record(&self, queue: &QueueRef) -> NativeResult<MoveRecord> {
+        let invalid = || damaged("idempotency key");
+        let count = usize::try_from(self.count).map_err(|_| invalid())?;
+        let posted = ids(queue, self.first, count, true).map_err(|_| invalid())?;
+        Ok(MoveRecord::Key {
+            key: IdempotencyKey::new(name_in(&self.id)).map_err(|_| invalid())?,
+            digest: unhex(&self.digest).ok_or_else(invalid)?,
+            ids: posted.ids,
+            until: Timestamp::from_millis(self.ends),
+        })
+    }
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    for (place, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
+    }
+    Some(digest)
 }
 
 fn hex(digest: &[u8; 32]) -> String {

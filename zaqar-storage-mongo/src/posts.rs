@@ -22,7 +22,9 @@ use crate::rows::{NewRow, document, length_code, ttl_code};
 use crate::schema::DATA;
 use crate::step::Step;
 use crate::store::Store;
-use crate::tables::{CLAIMABLE, POSITION_MAX, head_key, message_id, message_key, queue_code};
+use crate::tables::{
+    CLAIMABLE, FROZEN, POSITION_MAX, head_key, message_id, message_key, queue_code,
+};
 use crate::task::{Task, transact};
 
 /// How late a commit may be before the messages' lives are prolonged, in milliseconds.
@@ -72,6 +74,7 @@ pub(crate) fn same(error: &Error) -> Error {
         Error::QueueMoved { name, epoch } => {
             Error::QueueMoved { name: name.clone(), epoch: *epoch }
         }
+        Error::QueueMoving { name } => Error::QueueMoving { name: name.clone() },
         Error::Invalid { field, reason } => Error::Invalid { field, reason: reason.clone() },
         Error::Backend { operation, effect, retry, source } => {
             Error::backend(operation, *effect, *retry, source.to_string())
@@ -109,7 +112,11 @@ impl Task for Batch {
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Stored, Failure> {
         let wanted = self.posts.iter().map(|post| length_code(post.messages.len())).sum::<i64>();
-        let head = step.lock_head(&self.queue, true, doc! { "$inc": { "next": wanted } }).await?;
+        let take = doc! { "$inc": { "next": wanted } };
+        let head = match step.lock_head(&self.queue, true, take).await {
+            Err(Failure::Refused(Error::QueueMoved { .. })) => return self.repeats(step).await,
+            head => head?,
+        };
         if head.next.saturating_add(wanted) > POSITION_MAX {
             let reason = "has used up its positions; use another queue".to_owned();
             return Err(Error::Invalid { field: "queue", reason }.into());
@@ -150,6 +157,23 @@ impl Task for Batch {
     }
 }
 
+impl Batch {
+    /// A moved head takes no message, but knows still what was posted under a key (G3).
+    async fn repeats(&self, step: &mut Step<'_>) -> Result<Stored, Failure> {
+        let head = step.head(&self.queue).await?;
+        let known = post_keys::find(step, head.q, &self.posts).await?;
+        let fresh = post_keys::Fresh::default();
+        let answer = |post: &Post| {
+            let key = post.options.key.as_ref();
+            let before =
+                key.and_then(|key| post_keys::repeated(&self.queue, key, &known, &fresh, step.now));
+            before.unwrap_or_else(|| Err(head.moved(&self.queue)))
+        };
+        let outcomes = self.posts.iter().map(answer).collect();
+        Ok(Stored { outcomes, since: step.now, positions: (head.next, head.next) })
+    }
+}
+
 /// Writes a post's messages, and its outbox entry if anyone subscribes (G13).
 fn write(
     documents: &mut Vec<RawDocumentBuf>,
@@ -166,10 +190,12 @@ fn write(
             q: head.q,
             s: position,
             avail: if delayed { now.after(message.delay).as_millis() } else { CLAIMABLE },
+            was: None,
             expires: now.after(message.ttl).as_millis(),
             ttl: ttl_code(message.ttl),
             posted: now.as_millis(),
             claims: 0,
+            claim: None,
             client,
             origin: None,
             checksum: message.checksum.as_deref(),
@@ -201,7 +227,13 @@ async fn prolong(store: &Store, queue: &QueueRef, stored: &Stored) -> Result<()>
     }
     let q = queue_code(queue.incarnation);
     let range = doc! { "$gte": message_key(q, first), "$lt": message_key(q, end) };
-    let filter = doc! { "_id": range, "q": q, "expires": { "$gt": 0_i64 } };
+    // What is on its way was read as it is; the other store would keep another life than this one.
+    let filter = doc! {
+        "_id": range,
+        "q": q,
+        "expires": { "$gt": 0_i64 },
+        "avail": { "$ne": FROZEN },
+    };
     // In doubt it is not repeated: the messages are stored, and live a little shorter.
     let prolonged =
         store.update("message_post", filter, doc! { "$inc": { "expires": late } }).await;

@@ -18,8 +18,8 @@ use crate::store::Store;
 use crate::sweep::Id;
 use crate::task::{Task, transact};
 
-/// The newest layout that this version knows.
-const SCHEMA: i64 = 1;
+/// The newest layout that this version knows: since 2, messages may be on their way to another store.
+const SCHEMA: i64 = 2;
 /// The record's id.
 const ID: &str = "store";
 
@@ -51,7 +51,7 @@ impl Task for Open {
     const OPERATION: &'static str = "open";
 
     async fn run(&mut self, step: &mut Step<'_>) -> Result<Row, Failure> {
-        let count = doc! { "$inc": { "opened": 1_i64 } };
+        let count = doc! { "$inc": { "opened": 1_i64 }, "$max": { "schema": SCHEMA } };
         let before: Option<Row> = step.modify(META, doc! { "_id": ID }, count).await?;
         if let Some(row) = before {
             return Ok(Row { opened: row.opened + 1, ..row });

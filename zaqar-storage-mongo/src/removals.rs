@@ -13,14 +13,14 @@ use zaqar_storage_lanes::LaneStep;
 
 use crate::abandoned::Underway;
 use crate::error::{Failure, NativeResult};
-use crate::heads::{Head, checked};
+use crate::heads::{Head, checked, moving};
 use crate::posts::same;
 use crate::query::{Query, read};
 use crate::rows::claim_id;
 use crate::schema::DATA;
 use crate::step::Step;
 use crate::store::Store;
-use crate::tables::{PARKED, arrival_key, head_key, message_key, position, queue_code};
+use crate::tables::{FROZEN, PARKED, arrival_key, head_key, message_key, position, queue_code};
 use crate::task::{Task, transact};
 
 /// Under which condition messages may go.
@@ -80,6 +80,8 @@ enum Standing {
     Free,
     Held(ClaimId),
     Parked,
+    /// On its way to another store, or from one.
+    Frozen,
 }
 
 impl Stored {
@@ -89,6 +91,7 @@ impl Stored {
         Ok(match (self.avail, &self.claim) {
             (PARKED, _) => Some(Standing::Parked),
             _ if self.expires <= now => None,
+            (FROZEN, _) => Some(Standing::Frozen),
             (avail, Some(claim)) if avail > now => Some(Standing::Held(claim_id(claim)?)),
             _ => Some(Standing::Free),
         })
@@ -117,7 +120,7 @@ impl Task for Batch {
         let (head, mut stored) = load(step, &self.queue, &wanted).await?;
         let (mut doomed, mut outcomes) = (Vec::new(), Vec::with_capacity(wanted.len()));
         for (removal, positions) in self.removals.iter().zip(&wanted) {
-            match decide(&removal.rule, positions, &stored) {
+            match decide(&self.queue, &removal.rule, positions, &stored) {
                 Ok(positions) => {
                     for position in positions {
                         // Gone for the deletes that follow in this batch.
@@ -212,6 +215,7 @@ async fn load(
 
 /// Which positions go; an error if the rule forbids it, and then none goes.
 fn decide(
+    queue: &QueueRef,
     rule: &Rule,
     positions: &[(i64, MessageId)],
     stored: &HashMap<i64, Standing>,
@@ -219,6 +223,9 @@ fn decide(
     let mut doomed = Vec::with_capacity(positions.len());
     for (position, id) in positions {
         let Some(standing) = stored.get(position) else { continue };
+        if *standing == Standing::Frozen {
+            return Err(moving(queue));
+        }
         if permits(rule, *standing, *id)? {
             doomed.push(*position);
         }
@@ -244,7 +251,7 @@ fn permits(rule: &Rule, standing: Standing, id: MessageId) -> Result<bool> {
             Some(claim) => Err(Error::MessageNotClaimedBy { id, claim: *claim }),
             None => Err(Error::MessageNotClaimed { id }),
         },
-        (Rule::HeldBy(_), _) | (Rule::AllHeldBy(_), Standing::Free) => {
+        (Rule::HeldBy(_), _) | (Rule::AllHeldBy(_), Standing::Free | Standing::Frozen) => {
             Err(Error::MessageNotClaimed { id })
         }
     }

@@ -8,7 +8,7 @@ use zaqar_core::{
 use mongodb::bson::{RawDocumentBuf, serialize_to_raw_document_buf};
 
 use crate::error::{NativeResult, damaged};
-use crate::tables::message_id;
+use crate::tables::{FROZEN, message_id};
 
 /// A message to be written.
 #[derive(Debug, Serialize)]
@@ -18,10 +18,14 @@ pub(crate) struct NewRow<'m> {
     pub(crate) q: i64,
     pub(crate) s: i64,
     pub(crate) avail: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) was: Option<i64>,
     pub(crate) expires: i64,
     pub(crate) ttl: i64,
     pub(crate) posted: i64,
     pub(crate) claims: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) claim: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client: Option<&'m str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +40,9 @@ pub(crate) struct NewRow<'m> {
 pub(crate) struct MessageRow {
     pub(crate) q: i64,
     pub(crate) s: i64,
-    pub(crate) avail: i64,
+    avail: i64,
+    /// Of a frozen message: what `avail` was.
+    was: Option<i64>,
     ttl: i64,
     posted: i64,
     pub(crate) claims: i64,
@@ -52,6 +58,11 @@ pub(crate) struct MessageRow {
 }
 
 impl MessageRow {
+    /// Until when it is claimed or delayed; what is on its way is shown as it was.
+    pub(crate) fn until(&self) -> i64 {
+        self.was.filter(|_| self.avail == FROZEN).unwrap_or(self.avail)
+    }
+
     /// Its id for life.
     pub(crate) fn id(&self, incarnation: Incarnation) -> NativeResult<MessageId> {
         match &self.origin {
@@ -71,7 +82,7 @@ impl MessageRow {
         let posted_at = Timestamp::from_millis(self.posted);
         let claim = match &self.claim {
             // A claim that has ended holds nothing, whether or not a sweep has met it.
-            Some(text) if self.avail > now.as_millis() => Some(claim_id(text)?),
+            Some(text) if self.until() > now.as_millis() => Some(claim_id(text)?),
             _ => None,
         };
         Ok(Message {

@@ -11,7 +11,7 @@ use crate::reader::View;
 use crate::rows::MessageRow;
 use crate::schema::DATA;
 use crate::store::Store;
-use crate::tables::{PARKED, POSITION_MAX, message_key, queue_code};
+use crate::tables::{FROZEN, PARKED, POSITION_MAX, message_key, message_range, queue_code};
 
 const STATS: &str = "message_stats";
 const VOLUME: &str = "volume";
@@ -59,6 +59,22 @@ fn parked() -> Document {
     doc! { "avail": PARKED }
 }
 
+/// Counts what is on its way under a live claim: it is in no index of claimed messages.
+async fn frozen_claimed(view: &View<'_>, head: &Head, now: Timestamp) -> Result<u64> {
+    if !head.is_frozen() {
+        return Ok(0);
+    }
+    let filter = doc! {
+        "_id": message_range(head.q, head.from.max(head.purged + 1), head.to),
+        "q": head.q,
+        "avail": FROZEN,
+        "was": { "$gt": now.as_millis() },
+        "claim": { "$exists": true },
+        "expires": { "$gt": now.as_millis() },
+    };
+    view.count(DATA, filter, "_id_").await
+}
+
 /// Counts a queue's live messages.
 pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats> {
     let view = store.view(STATS, Place::Queue(queue_code(queue.incarnation))).await?;
@@ -76,19 +92,20 @@ pub(crate) async fn queue(store: &Store, queue: &QueueRef) -> Result<QueueStats>
                 posted_at: message.posted_at,
             }))
         };
-        let (living, claimed, parked, oldest, newest) = tokio::try_join!(
+        let (living, claimed, frozen, parked, oldest, newest) = tokio::try_join!(
             count(&view, &head, living(now), "expiring"),
             count(&view, &head, claimed(now), "maturing"),
+            frozen_claimed(&view, &head, now),
             count(&view, &head, parked(), "parked"),
             edge(QueueEnd::Oldest),
             edge(QueueEnd::Newest),
         )?;
         let after = view.head(queue).await?;
-        if after.purged != head.purged {
+        if (after.purged, after.from, after.to) != (head.purged, head.from, head.to) {
             continue;
         }
         // The counts are of one moment each: a claim in between must not make free negative.
-        let claimed = claimed.saturating_add(parked).min(living);
+        let claimed = claimed.saturating_add(frozen).saturating_add(parked).min(living);
         let free = living.saturating_sub(claimed);
         return Ok(QueueStats { claimed, free, oldest, newest });
     }

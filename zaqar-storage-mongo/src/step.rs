@@ -110,6 +110,25 @@ impl<'s> Step<'s> {
         Ok(target.update_many(filter, update).session(&mut self.session).await?.matched_count)
     }
 
+    /// Changes all documents that meet the filter by what they hold themselves; how many did.
+    pub(crate) async fn update_from_itself(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        stages: Vec<Document>,
+    ) -> NativeResult<u64> {
+        let target = self.collection(collection);
+        Ok(target.update_many(filter, stages).session(&mut self.session).await?.matched_count)
+    }
+
+    /// Updates the document of an id of queue `q` in `data`, and makes it if it is missing.
+    pub(crate) async fn upsert(&mut self, q: i64, id: &str, update: Document) -> NativeResult<()> {
+        let target = self.collection(DATA);
+        let upsert = target.update_one(doc! { "_id": id, "q": q }, update).upsert(true);
+        upsert.session(&mut self.session).await?;
+        Ok(())
+    }
+
     /// Updates one document; the document as it was before, if there is one.
     pub(crate) async fn modify<T: DeserializeOwned + Send + Sync>(
         &mut self,

@@ -12,10 +12,12 @@ use crate::error::{Failure, NativeResult};
 use crate::heads::Head;
 use crate::outbox;
 use crate::query::Query;
-use crate::rows::ttl_code;
+use crate::rows::{document, ttl_code};
 use crate::schema::DATA;
 use crate::step::Step;
-use crate::subscriptions::{SubscriptionRow, end_of, living, number_of, options_text};
+use crate::subscriptions::{
+    NewSubscriptionRow, SubscriptionRow, end_of, living, number_of, options_text,
+};
 use crate::sweep::STEP_ROWS_MAX;
 use crate::tables::{head_key, subscription_key};
 use crate::task::Task;
@@ -24,9 +26,9 @@ fn not_found(id: SubscriptionId) -> Failure {
     Error::SubscriptionNotFound { id }.into()
 }
 
-/// Takes the head's lock for a change of subscriptions.
+/// Takes the head's lock for a change of subscriptions; those of a moved queue are elsewhere.
 async fn lock(step: &mut Step<'_>, queue: &QueueRef) -> Result<Head, Failure> {
-    step.lock_head(queue, false, doc! { "$inc": { "changes": 1_i64 } }).await
+    step.lock_head(queue, true, doc! { "$inc": { "changes": 1_i64 } }).await
 }
 
 async fn find(
@@ -63,7 +65,7 @@ async fn remove(step: &mut Step<'_>, q: i64, number: i64) -> NativeResult<()> {
 }
 
 /// Brings the head's flag in line with the subscriptions, and drops what nobody needs any more.
-async fn settle_head(step: &mut Step<'_>, q: i64, more: Document) -> NativeResult<()> {
+pub(crate) async fn settle_head(step: &mut Step<'_>, q: i64, more: Document) -> NativeResult<()> {
     let query = Query::of(living(q, step.now)).by("subscribers");
     let rows: Vec<SubscriptionRow> = step.find(DATA, query).await?;
     let mut set = doc! { "subscribed": rows.iter().any(SubscriptionRow::is_active) };
@@ -103,25 +105,23 @@ impl Task for Create {
 impl Create {
     async fn insert(&self, step: &mut Step<'_>, head: &Head, number: i64) -> NativeResult<()> {
         let new = &self.new;
-        let mut row = doc! {
-            "_id": subscription_key(head.q, number),
-            "q": head.q,
-            "number": number,
-            "subscriber": new.subscriber.as_str(),
-            "ttl": ttl_code(new.ttl),
-            "created": step.now.as_millis(),
-            "ends": end_of(step.now, new.ttl),
-            "options": options_text(&new.options),
-            "confirmed": false,
-            "needs_confirmation": new.needs_confirmation,
-            "since": head.next,
-            "cursor": head.next,
-            "lease_ends": 0_i64,
+        let row = NewSubscriptionRow {
+            key: subscription_key(head.q, number),
+            q: head.q,
+            number,
+            subscriber: &new.subscriber,
+            ttl: ttl_code(new.ttl),
+            created: step.now.as_millis(),
+            ends: end_of(step.now, new.ttl),
+            options: options_text(&new.options),
+            confirmed: false,
+            needs_confirmation: new.needs_confirmation,
+            since: head.next,
+            cursor: head.next,
+            owner: new.owner.as_deref(),
+            lease_ends: 0,
         };
-        if let Some(owner) = &new.owner {
-            row.insert("owner", owner.as_str());
-        }
-        step.insert_one(DATA, row).await
+        step.insert(&[document(&row)?]).await
     }
 }
 

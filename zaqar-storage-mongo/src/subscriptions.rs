@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zaqar_core::{
     Created, Error, NewSubscription, Page, PageLimit, QueueRef, Result, Subscription,
     SubscriptionController, SubscriptionId, Timestamp, Ttl, UpdateSubscription,
@@ -16,6 +16,27 @@ use crate::rows::ttl;
 use crate::schema::DATA;
 use crate::subscription_changes::{Confirm, Create, Remove, Update};
 use crate::tables::{queue_code, subscription_key};
+
+/// A subscription to be written.
+#[derive(Debug, Serialize)]
+pub(crate) struct NewSubscriptionRow<'s> {
+    #[serde(rename = "_id")]
+    pub(crate) key: String,
+    pub(crate) q: i64,
+    pub(crate) number: i64,
+    pub(crate) subscriber: &'s str,
+    pub(crate) ttl: i64,
+    pub(crate) created: i64,
+    pub(crate) ends: i64,
+    pub(crate) options: String,
+    pub(crate) confirmed: bool,
+    pub(crate) needs_confirmation: bool,
+    pub(crate) since: i64,
+    pub(crate) cursor: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<&'s str>,
+    pub(crate) lease_ends: i64,
+}
 
 /// A subscription as it is stored.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,8 +7,11 @@
 //!
 //! ```text
 //! …h                 head          state: 0 open, 1 moved, 2 closed, 3 reclaimed; next, purged: positions;
-//!                                  gc: set while something is to be reclaimed
+//!                                  gc: set while something is to be reclaimed; epoch: of the latest move;
+//!                                  from, to: the frozen positions; away: set on a closed head that was left
 //! …m position        message       avail    0 claimable · >0 claimed or delayed until then · -1 retired · -2 parked
+//!                                           · -3 frozen, on its way to another store
+//!                                  was      of a frozen message: what `avail` was, and will be again
 //!                                  expires  end of life · negated once retired
 //!                                  claim    the claim that holds it until `avail` · absent: nobody, or delayed
 //!                                  last     the claim that held it last, once that is over
@@ -26,6 +29,7 @@
 //! Names and texts are compared bytewise: no collection has a collation. The indexes are in
 //! [`crate::schema`].
 
+use mongodb::bson::{Document, doc};
 use zaqar_core::limits::SEQUENCE_MAX;
 use zaqar_core::{ClaimId, IdempotencyKey, Incarnation, InvalidId, MessageId};
 
@@ -35,6 +39,9 @@ pub(crate) const CLAIMABLE: i64 = 0;
 pub(crate) const RETIRED: i64 = -1;
 /// `avail` of a message on its way to the dead-letter queue.
 pub(crate) const PARKED: i64 = -2;
+
+/// `avail` of a message that is on its way to another store, or from one.
+pub(crate) const FROZEN: i64 = -3;
 
 /// `state` of a head that takes operations.
 pub(crate) const OPEN: i64 = 0;
@@ -110,6 +117,22 @@ pub(crate) fn retry_key(q: i64, subscription: i64, position: i64) -> String {
 
 pub(crate) fn exhausted_key(q: i64, number: i64) -> String {
     format!("{q:010x}x{number:014x}")
+}
+
+/// The ids of messages from a position on and below another.
+pub(crate) fn message_range(q: i64, from: i64, to: i64) -> Document {
+    doc! { "$gte": message_key(q, from), "$lt": message_key(q, to) }
+}
+
+/// The ids of a kind of a queue's documents, behind that of one of them; of all: behind the letter.
+pub(crate) fn behind(q: i64, kind: u8, after: String) -> Document {
+    let next = char::from(kind.saturating_add(1));
+    doc! { "$gt": after, "$lt": format!("{q:010x}{next}") }
+}
+
+/// What an id names, behind the queue and the letter.
+pub(crate) fn name_in(id: &str) -> &str {
+    id.get(11..).unwrap_or_default()
 }
 
 /// An id below every one of a queue's, and one above: all begin with its digits, then a letter.

@@ -33,7 +33,8 @@ use crate::driver::MongoData;
 use crate::error::{NativeResult, failed, unsure};
 use crate::heads::{Head, checked, head_query};
 use crate::holding::Holding;
-use crate::plan::{Plan, remove_popped};
+use crate::plan::Plan;
+use crate::popped::{give_back_popped, remove_popped};
 use crate::posts::same;
 use crate::query::Query;
 use crate::reader::View;
@@ -90,8 +91,11 @@ impl LaneStep for TakeStep {
             }
         }
         let held = take(&self.0, queue, &mut holdings).await;
+        if held.is_err() {
+            give_back_popped(&self.0, queue, &holdings).await;
+        }
         let removed = match &held {
-            Ok(()) => remove_popped(&self.0, queue, &holdings).await,
+            Ok(()) => remove_popped(&self.0, queue, &mut holdings).await,
             Err(_) => Ok(()),
         };
         for (take, place) in takes.into_iter().zip(places) {
@@ -248,7 +252,9 @@ async fn look(store: &Store, queue: &QueueRef, holdings: &[Holding]) -> Result<L
                 seen.unwrap_or(sure)
             }
         };
-        let found = found.into_iter().filter(|candidate| candidate.s > head.purged).collect();
+        let takeable =
+            |candidate: &Candidate| candidate.s > head.purged && candidate.s < head.takeable_end();
+        let found = found.into_iter().filter(takeable).collect();
         return Ok(Look { q, now, claims, found, matured, expired });
     }
 }
@@ -281,8 +287,17 @@ async fn look_ahead(
     .by("claimable")
     .fields(&["s", "expires", "claims"])
     .limit(length_code(wanted(holdings)).max(1));
+    let head = || Store::find_in::<Head>(&data, head_query(queue).limit(1));
+    // Of a queue that moves, the head first: what it reveals after this look is not overtaken.
+    let before = if queue.epoch > 0 { Some(head().await?) } else { None };
+    let head = async {
+        match before {
+            Some(before) => Ok(before),
+            None => head().await,
+        }
+    };
     let (head, claims, found, matured, expired) = tokio::try_join!(
-        Store::find_in::<Head>(&data, head_query(queue).limit(1)),
+        head,
         claims,
         Store::find_in(&data, claimable),
         Store::find_in::<Id>(&data, sweep::any_matured(q, now)),
@@ -333,7 +348,7 @@ async fn collect(
     let mut found: HashMap<String, Vec<MessageRow>> = HashMap::new();
     let mut held_by_others = Vec::new();
     for row in rows {
-        if row.s > head.purged && row.avail > now.as_millis() {
+        if row.s > head.purged && row.until() > now.as_millis() {
             held_by_others.push(row.s);
             found.entry(row.claim.clone().unwrap_or_default()).or_default().push(row);
         }

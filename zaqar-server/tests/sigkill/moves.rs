@@ -3,7 +3,7 @@
 //! deleted comes back, and no client meets an error that trying again does not mend (G17).
 //!
 //! `ZAQAR_MOVES_STRIKES` sets how often the command that moves a queue is killed at each hop (2
-//! unless set), `ZAQAR_MOVES_MESSAGES` how many messages lie there before the first one (500),
+//! unless set), `ZAQAR_MOVES_MESSAGES` how many messages lie there before the first one (200),
 //! `ZAQAR_MOVES_PART` how many are on their way at a time (40).
 
 use std::net::SocketAddr;
@@ -28,9 +28,10 @@ use crate::walk::QUEUES;
 use crate::{Plan, setting, walk};
 
 /// The pools, in the order in which queues go through them and back to the first.
-const HOPS: [(&str, Option<Service>); 4] = [
+const HOPS: [(&str, Option<Service>); 5] = [
     ("sqlite", None),
     ("redis", Some(Service::Redis)),
+    ("mongo", Some(Service::Mongo)),
     ("postgres", Some(Service::Postgres)),
     ("mysql", Some(Service::Mysql)),
 ];
@@ -170,7 +171,7 @@ async fn nothing_is_lost_while_queues_are_moved_and_their_movers_killed() {
     }
     let (begun, project) = (Instant::now(), format!("moves-{}", std::process::id()));
     let ledger = Arc::new(Ledger::default());
-    fill(address, &project, &ledger, setting("ZAQAR_MOVES_MESSAGES", 500)).await.unwrap();
+    fill(address, &project, &ledger, setting("ZAQAR_MOVES_MESSAGES", 200)).await.unwrap();
     let load = Load::start(address, &project, &ledger);
     load.acknowledged(100).await.unwrap();
     let (mut plan, mut strikes) = (Plan(setting("ZAQAR_SIGKILL_SEED", 0x5eed)), Strikes::default());
