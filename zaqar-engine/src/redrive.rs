@@ -6,7 +6,7 @@
 //! by the key that the target has the message, and deletes (G3). So nothing is lost, and nothing is
 //! stored twice.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 use zaqar_core::{
@@ -92,7 +92,24 @@ impl RedriveSlice {
     /// How many messages would be posted at most.
     #[must_use]
     pub fn posts_max(&self) -> usize {
-        self.letters.iter().filter(|letter| self.is_free(letter)).count()
+        let goes = |letter: &&DeadLetter| self.is_free(letter) && self.is_wanted(letter);
+        self.letters.iter().filter(goes).count()
+    }
+
+    /// The queues that would take them.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<&QueueName> {
+        let goes = |letter: &&DeadLetter| self.is_free(letter) && self.is_wanted(letter);
+        self.letters.iter().filter(goes).filter_map(|letter| self.target(letter)).collect()
+    }
+
+    fn is_wanted(&self, letter: &DeadLetter) -> bool {
+        let origin = letter.origin.as_ref().map(|origin| &origin.queue);
+        self.request.origin.is_none() || origin == self.request.origin.as_ref()
+    }
+
+    fn target<'s>(&'s self, letter: &'s DeadLetter) -> Option<&'s QueueName> {
+        self.request.to.as_ref().or(letter.origin.as_ref().map(|origin| &origin.queue))
     }
 
     fn is_free(&self, letter: &DeadLetter) -> bool {
@@ -244,17 +261,15 @@ impl Engine {
         letter: &DeadLetter,
     ) -> EngineResult<Option<Result<(), LeftReason>>> {
         let (request, message) = (&slice.request, &letter.message);
-        let origin = letter.origin.as_ref().map(|origin| &origin.queue);
-        let is_wanted = request.origin.is_none() || origin == request.origin.as_ref();
+        if !slice.is_wanted(letter) {
+            return Ok(None);
+        }
         if !slice.is_free(letter) {
             let claimed = message.claim.is_some();
             let reason = if claimed { LeftReason::Claimed } else { LeftReason::Unavailable };
-            return Ok(is_wanted.then_some(Err(reason)));
+            return Ok(Some(Err(reason)));
         }
-        if !is_wanted {
-            return Ok(None);
-        }
-        let Some(target) = request.to.as_ref().or(origin) else {
+        let Some(target) = slice.target(letter) else {
             return Ok(Some(Err(LeftReason::OriginUnknown)));
         };
         let target = QueueKey::queue(key.project.clone(), target.clone());

@@ -1,6 +1,7 @@
 //! Dead letters: listed with where they came from, and sent back there or elsewhere.
 
 use serde_json::{Value, json};
+use zaqar_auth::policy::{Rule, Target};
 use zaqar_core::{JsonObject, ListMessages, MessageId, MessageMarker, QueueKey, QueueName};
 use zaqar_engine::{LeftReason, RedriveReport, RedriveRequest};
 
@@ -56,6 +57,14 @@ pub(crate) async fn redrive(call: &Call<'_>, key: &QueueKey, payload: &mut Paylo
     let (engine, operation) =
         (call.engine(), Operation::write(key, "Messages could not be redriven."));
     let slice = engine.redrive_find(key, request).await.map_err(|e| operation.failed(e))?;
+    // Who may not post to a queue may not send anything there from another.
+    let policy = &call.config().policy;
+    for target in slice.targets() {
+        let target = Target::of_project(call.project()).queue(target.as_str());
+        if !policy.allows(Rule::MessagesRedrive, &call.context.identity, &target) {
+            return Err(Failure::denied());
+        }
+    }
     // Counted like the posts that they become, in pieces as large as a post may be.
     let post_max = usize::try_from(call.limits().messages_per_post_max).unwrap_or(usize::MAX);
     let mut rest = slice.posts_max();

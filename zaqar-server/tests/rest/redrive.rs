@@ -1,9 +1,13 @@
 //! Dead letters over the API: listed with where they came from, and sent back.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use zaqar_auth::policy::Policy;
 use zaqar_engine::EngineConfig;
 use zaqar_server::limits::{ProjectRates, Rate, RateSettings};
+use zaqar_server::rest::RestConfig;
 
 use crate::support::Service;
 
@@ -179,4 +183,20 @@ async fn what_is_redriven_counts_as_posted() {
     assert_eq!(bodies(&service, "dead").await, json!(["three"]));
     service.advance_s(1);
     assert_eq!(service.call(REDRIVE, "").await.json()["redriven"], 1);
+}
+
+#[tokio::test]
+async fn nothing_goes_to_a_queue_that_the_policy_closes() {
+    let file = "\"messages:redrive\": \"'dead':%(queue_name)s or 'open':%(queue_name)s\"\n";
+    let mut rest = RestConfig::default();
+    rest.policy = Arc::new(Policy::from_text(file, "policy.yaml").unwrap());
+    let service = Service::with(rest, EngineConfig::default());
+    die(&service, &["one", "two"]).await;
+    for closed in [r#"{"to": "shut"}"#, ""] {
+        assert_eq!(service.call(REDRIVE, closed).await.status, 403, "{closed}");
+    }
+    assert_eq!(bodies(&service, "dead").await, json!(["one", "two"]));
+    let open = service.call(REDRIVE, r#"{"to": "open"}"#).await.json();
+    assert_eq!(open["redriven"], 2);
+    assert_eq!(bodies(&service, "open").await, json!(["one", "two"]));
 }
