@@ -2,8 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use async_trait::async_trait;
+use zaqar_core::OpenError;
+
+/// What was appended, a line for each operation.
+pub type Lines = Vec<Vec<u8>>;
 
 /// Counts lines from 1, in the order in which they were appended.
 pub type Ticket = u64;
@@ -39,6 +44,9 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// Writes what was appended and lets go of the log. Nothing is appended afterwards.
     fn end(&self);
 }
+
+/// Reads the lines of a folder's log and says where to write on.
+pub type StartJournal = fn(&Path) -> Result<(Lines, Box<dyn Journal>), OpenError>;
 
 /// Keeps nothing.
 #[derive(Debug, Clone, Copy, Default)]

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use zaqar_core::{Capabilities, Capability, Clock, OpenError};
 
-pub use journal::Journal;
+pub use journal::{Journal, StartJournal};
 pub use node::Node;
 pub use store::Store;
 
@@ -68,10 +68,23 @@ pub fn capabilities() -> Capabilities {
 /// [`OpenError::Backend`] if another process has it open or the file system fails,
 /// [`OpenError::Damaged`] if the log holds what this driver did not write there.
 pub async fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Node, OpenError> {
+    open_with(folder, clock, log::start).await
+}
+
+/// As [`open`], with another journal, of which a process has one for a folder: `start` reads the
+/// lines that are there and says where to write on.
+///
+/// # Errors
+/// As [`open`], and what `start` meets.
+pub async fn open_with(
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+    start: StartJournal,
+) -> Result<Node, OpenError> {
     let folder = folder.to_owned();
     // Reading a log blocks. Once begun it is finished, also when the caller goes away: the lease
     // that nobody takes is dropped, and the folder with it.
-    let opened = tokio::task::spawn_blocking(move || registry::open(&folder)).await;
+    let opened = tokio::task::spawn_blocking(move || registry::open(&folder, start)).await;
     let lease = opened.map_err(|error| OpenError::Backend { source: error.into() })??;
     Ok(Node::leased(lease, clock))
 }

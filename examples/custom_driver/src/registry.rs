@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zaqar_core::OpenError;
 
-use crate::log::{LogFolder, LogWriter};
+use crate::journal::StartJournal;
 use crate::store::Store;
 
 static OPEN: Mutex<BTreeMap<PathBuf, Shared>> = Mutex::new(BTreeMap::new());
@@ -26,7 +26,7 @@ pub(crate) struct Lease {
 }
 
 /// Opens the store in `folder`, or shares the one that is open.
-pub(crate) fn open(folder: &Path) -> Result<Lease, OpenError> {
+pub(crate) fn open(folder: &Path, start: StartJournal) -> Result<Lease, OpenError> {
     // Held throughout, so that a store that is just being closed has let go of the folder.
     let mut open = lock();
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -37,20 +37,14 @@ pub(crate) fn open(folder: &Path) -> Result<Lease, OpenError> {
             Arc::clone(&shared.store)
         }
         None => {
-            let store = read(&folder)?;
+            let (lines, journal) = start(&folder)?;
+            let store = Store::replay(lines, journal)?;
             let shared = Shared { store: Arc::clone(&store), leases: 1 };
             open.insert(folder.clone(), shared);
             store
         }
     };
     Ok(Lease { folder, store })
-}
-
-fn read(folder: &Path) -> Result<Arc<Store>, OpenError> {
-    let mut opened = LogFolder::open(folder)?;
-    let lines = std::mem::take(&mut opened.lines);
-    let writer = LogWriter::of(opened).map_err(failed)?;
-    Store::replay(lines, Box::new(writer))
 }
 
 impl Lease {

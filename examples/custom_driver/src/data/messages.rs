@@ -1,6 +1,7 @@
 //! Messages: what is posted and read. What is taken away is in [`super::takes`].
 
 use async_trait::async_trait;
+use zaqar_core::limits::MESSAGES_PER_POST_MAX;
 use zaqar_core::{
     Capability, ClaimId, Created, DeadLetterOrigin, Error, ListMessages, Message,
     MessageController, MessageId, MessageMarker, MovedMessage, NewMessage, Page, PageLimit,
@@ -154,6 +155,10 @@ fn post(
         return Ok((Vec::new(), posted));
     }
     let head = state.head_for_posts(queue)?;
+    if messages.is_empty() || messages.len() > MESSAGES_PER_POST_MAX {
+        let reason = format!("must be 1 to {MESSAGES_PER_POST_MAX}");
+        return Err(Error::Invalid { field: "messages", reason });
+    }
     let first = head.room_for(messages.len())?;
     let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
     let store = |message| Stored::new(message, options.client.as_ref(), now);

@@ -1,16 +1,14 @@
 //! The thread that writes the log: all lines that wait, one write, one flush, all the answers
 //! (group commit).
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::file::{LogFolder, Opened};
-use super::frame::framed;
+use super::file::{LogFile, bytes_in};
 use crate::journal::{Journal, LINE_BYTES_MAX, Ticket};
 
 /// A log shorter than this is not worth being rewritten.
@@ -57,36 +55,27 @@ struct Progress {
 
 impl LogWriter {
     /// Starts the thread that writes to an opened log.
-    pub(crate) fn start(folder: LogFolder, log: File, length: u64) -> io::Result<Self> {
+    pub(super) fn start(log: LogFile) -> io::Result<Self> {
+        let length = log.length();
         let waiting = Waiting { length, base: length, ..Waiting::default() };
         let shared = Arc::new(Shared {
             waiting: Mutex::new(waiting),
             wake: Condvar::new(),
             progress: watch::Sender::new(Progress::default()),
         });
-        let target = Target { folder, log };
         let thread = std::thread::Builder::new().name("log-writer".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || shared.write_all(target)
+            move || shared.write_all(log)
         })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
-
-    /// Starts with what [`LogFolder::open`] found, but for the lines.
-    pub(crate) fn of(opened: Opened) -> io::Result<Self> {
-        Self::start(opened.folder, opened.log, opened.length)
-    }
-}
-
-fn bytes(line: &[u8]) -> u64 {
-    u64::try_from(line.len()).unwrap_or(u64::MAX)
 }
 
 #[async_trait]
 impl Journal for LogWriter {
     fn append(&self, line: Vec<u8>) -> Ticket {
         let mut waiting = self.shared.lock();
-        waiting.length = waiting.length.saturating_add(bytes(&line));
+        waiting.length = waiting.length.saturating_add(bytes_in(line.len()));
         waiting.lines.push(line);
         waiting.latest += 1;
         self.shared.wake.notify_one();
@@ -101,7 +90,7 @@ impl Journal for LogWriter {
 
     fn rewrite(&self, snapshot: Vec<u8>) -> Ticket {
         let mut waiting = self.shared.lock();
-        (waiting.length, waiting.base) = (bytes(&snapshot), bytes(&snapshot));
+        (waiting.length, waiting.base) = (bytes_in(snapshot.len()), bytes_in(snapshot.len()));
         // What was still to be written is in the snapshot.
         waiting.lines.clear();
         waiting.snapshot = Some(snapshot);
@@ -142,12 +131,6 @@ struct Batch {
     latest: Ticket,
 }
 
-/// What the thread owns: the folder's lock goes with it.
-struct Target {
-    folder: LogFolder,
-    log: File,
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -171,9 +154,9 @@ impl Shared {
         }
     }
 
-    fn write_all(&self, mut target: Target) {
+    fn write_all(&self, mut log: LogFile) {
         while let Some(Batch { snapshot, lines, latest }) = self.next() {
-            if let Err(error) = target.write(snapshot, &lines) {
+            if let Err(error) = write(&mut log, snapshot, &lines) {
                 // After a failed flush nobody knows what is on the disk, and the next flush may
                 // well succeed and tell nothing of it: the log must be read anew.
                 self.fail(error);
@@ -188,28 +171,51 @@ impl Shared {
     }
 }
 
-impl Target {
-    fn write(&mut self, snapshot: Option<Vec<u8>>, lines: &[Vec<u8>]) -> io::Result<()> {
-        if let Some(snapshot) = snapshot {
-            (self.log, _) = self.folder.replace(&snapshot)?;
+fn write(log: &mut LogFile, snapshot: Option<Vec<u8>>, lines: &[Vec<u8>]) -> io::Result<()> {
+    if let Some(snapshot) = snapshot {
+        log.replace(&snapshot)?;
+    }
+    let mut batch = Vec::new();
+    for line in lines {
+        if batch.len().saturating_add(line.len()) > LINE_BYTES_MAX {
+            log.append(&batch)?;
+            batch.clear();
         }
-        let mut batch = Vec::new();
-        for line in lines {
-            if batch.len().saturating_add(line.len()) > LINE_BYTES_MAX {
-                self.append(&batch)?;
-                batch.clear();
-            }
-            batch.extend_from_slice(line);
-        }
-        self.append(&batch)
+        batch.extend_from_slice(line);
+    }
+    log.append(&batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::file;
+
+    #[tokio::test]
+    async fn lines_are_on_the_disk_once_they_are_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = LogWriter::start(file::open(folder.path()).unwrap().1).unwrap();
+        let tickets: Vec<Ticket> = (0..100).map(|n| writer.append(vec![n, b'\n'])).collect();
+        writer.flushed(tickets[49]).await.unwrap();
+        let log = std::fs::read(folder.path().join("log")).unwrap();
+        assert!((0..50).all(|n| log.windows(2).any(|pair| pair == [n, b'\n'])));
+        writer.end();
     }
 
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let frame = framed(lines).ok_or_else(|| io::Error::other("a line is too long"))?;
-        self.log.write_all(&frame)?;
-        self.log.sync_data()
+    #[tokio::test]
+    async fn after_a_failed_write_nothing_is_ever_said_to_be_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = file::open(folder.path()).unwrap().1;
+        // A file that is open for reading alone takes no write.
+        log.log = std::fs::File::open(folder.path().join("log")).unwrap();
+        let writer = LogWriter::start(log).unwrap();
+        let (one, two) = (writer.append(b"a\n".to_vec()), writer.append(b"b\n".to_vec()));
+        assert!(writer.flushed(one).await.is_err());
+        assert!(writer.has_failed());
+        assert!(writer.flushed(two).await.is_err());
+        let later = writer.rewrite(b"c\n".to_vec());
+        assert!(writer.flushed(later).await.is_err());
+        writer.end();
+        assert!(writer.flushed(later).await.is_err());
     }
 }

@@ -1,3 +1,0 @@
-//! The driver at earlier stages of the guide.
-
-fn main() {}
