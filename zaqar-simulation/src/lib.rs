@@ -21,8 +21,8 @@
 //! **What is real.** Each queue is placed by `zaqar_engine::pools::placement`, the code that serves:
 //! [`installation`] calls it and adds a seeded draw. **What is modelled**: traffic (requests at random
 //! instants, a share for each queue that falls with its rank, [`popularity`]), what a head remembers
-//! (as the engine's caches with a time to live), how long queues live, and movers:
-//! the engine does not move queues yet, so [`moving`] is a model of what is planned.
+//! (as the engine's caches with a time to live), how long queues live, and movers ([`moving`]): which
+//! queues to move is an administrator's choice, and how long a copy takes that of the stores.
 //!
 //! Where there is a formula for an expected figure, the report has both, and
 //! [`Report::failures`](report::Report::failures) names those that disagree.

@@ -1,7 +1,7 @@
 //! How long moving queues would take, until pools are near their fair shares.
 //!
-//! **A model of what is planned**: the engine does not move queues yet. One mover copies one queue at
-//! a time at a bounded rate, several work at once, and each pool takes part in a few moves at most.
+//! **A model**: the engine moves queues when an administrator says so, and in parts, while they are in
+//! use. Here one mover copies one queue at a time at a bounded rate, several work at once, and each pool takes part in a few moves at most.
 //! The policy is greedy ([`policy`]): from the pool that is furthest above its fair share to the one
 //! that is furthest below, the largest queue that fits.
 //!
