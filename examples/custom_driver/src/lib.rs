@@ -2,7 +2,7 @@
 //!
 //! It is the driver that `docs/driver-guide.md` builds, conformant to the profiles `core`,
 //! `control`, `durable`, `fifo` and `delay`. The idea that keeps it small: an operation looks at the
-//! state in memory, under one lock, and decides on [records](record); nothing but applying records
+//! state in memory, under one lock, and decides on records; nothing but applying records
 //! changes the state. A record is in the log, and the log on the disk, before anybody is answered,
 //! so that replaying the log gives the state that everybody was told of.
 //!
