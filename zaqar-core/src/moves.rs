@@ -336,7 +336,8 @@ pub trait MoveController: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Guarantees
     /// G3, G10: every key that is still remembered, every arrival, every delivery that was given up
-    /// before the walk began, strictly after the marker. A moved head gets no new keys or arrivals.
+    /// before the walk began, strictly after the marker. A moved head gets no new keys or arrivals;
+    /// what is given up later comes after every marker that was answered before.
     ///
     /// # Errors
     /// - `QueueGone`, `QueueMoved`.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use zaqar_core::{
-    ClaimId, Clock, Created, DataDriver, DeadLetterOrigin, Error, Message, MessageMarker,
-    MovedMessage, PostMessages, QueueRef,
+    ClaimId, Clock, Created, DataDriver, DeadLetterOrigin, DeliveryOutcome, Error, LeaseDeliveries,
+    LeaseId, Message, MessageMarker, MoveRecord, MovedMessage, NewSubscription, PostMessages,
+    QueueRef,
 };
 
 use super::idempotency::key;
@@ -31,6 +32,12 @@ cases! {
         guarantees: [G3, G10, G17],
         methods: ["move_records", "move_insert_records", "message_post", "message_insert_moved", "message_origins"],
         summary: "A moved head knows its keys and arrivals still, and after they moved so does the target.",
+    }
+    given_up_later_comes_after = "move.records.given_up_later" {
+        level: Extended(LiveMove),
+        guarantees: [G13, G17],
+        methods: ["move_records", "delivery_complete"],
+        summary: "What is given up after a walk over the records comes after its marker.",
     }
     queue_comes_back = "move.back.under_a_higher_epoch" {
         level: Extended(LiveMove),
@@ -237,6 +244,45 @@ async fn records_move(ctx: &Context) -> CaseResult {
         check!(all(data, queue).await?.is_empty(), "a repeat stored something");
     }
     Ok(())
+}
+
+async fn given_up_later_comes_after(ctx: &Context) -> CaseResult {
+    needs(ctx, zaqar_core::Capability::Subscriptions)?;
+    let queue = ctx.queue("given_up").await?;
+    let new = NewSubscription::new("http://a.example/", span(6_000));
+    ctx.data.subscriptions().subscription_create(&queue, new).await?;
+    let keyed = PostMessages::new().key(key("z", 1, 6_000)?);
+    let batch = vec![Context::message(0, 3_000), Context::message(1, 3_000)];
+    let posted = ctx.data.messages().message_post(&queue, batch, keyed).await?.ids;
+    let queue = queue.at_epoch(1);
+    ctx.data.heads().head_move(&queue, 1).await?;
+    let mut marker = None::<String>;
+    for wanted in [None, Some(*nth(&posted, 0)?), Some(*nth(&posted, 1)?)] {
+        if wanted.is_some() {
+            give_one_up(ctx).await?;
+        }
+        let page = ctx.data.moves().move_records(&queue, marker.as_deref(), limit(100)?).await?;
+        let given_up = |record: &MoveRecord| match record {
+            MoveRecord::Exhausted(record) => Some(record.message),
+            _ => None,
+        };
+        let told: Vec<_> = page.items.iter().filter_map(given_up).collect();
+        check_eq!(told, wanted.into_iter().collect::<Vec<_>>(), "what was given up since");
+        check_eq!(page.items.len(), 1, "records behind the marker");
+        marker = page.next;
+        check!(marker.is_some(), "a page with a record has no marker");
+    }
+    Ok(())
+}
+
+/// Leases one delivery and gives it up.
+async fn give_one_up(ctx: &Context) -> CaseResult {
+    let lease = LeaseDeliveries::new(LeaseId::random(), span(60)).messages_max(limit(1)?);
+    let leased = ctx.data.outbox().delivery_lease(lease).await?;
+    let delivery = only(&leased)?;
+    let reason = "given up".to_owned();
+    let outcome = (only(&delivery.messages)?.id, DeliveryOutcome::Exhausted { reason });
+    Ok(ctx.data.outbox().delivery_complete(delivery, &[outcome], true).await?)
 }
 
 /// Copies what a queue remembers, in pages of one.

@@ -257,7 +257,7 @@ impl Head {
         Ok(())
     }
 
-    /// By name, in the order of names.
+    /// By name, in the order of names: what may come new is last.
     fn records(&self, now: Timestamp) -> BTreeMap<String, MoveRecord> {
         let keys =
             self.keys.iter().filter(|(_, stored)| now < stored.until).map(|(key, stored)| {
@@ -268,15 +268,15 @@ impl Head {
                     ids: ids.clone(),
                     until: *until,
                 };
-                (format!("k{key}"), record)
+                (format!("1{key}"), record)
             });
         let arrivals = self.arrivals.iter().map(|(id, arrived)| {
             let Arrived { position, origin } = arrived.clone();
             let origin = origin.filter(|_| !self.quirks.forget_origins_on_move);
-            (format!("a{id}"), MoveRecord::Arrival { id: *id, position, origin })
+            (format!("2{id}"), MoveRecord::Arrival { id: *id, position, origin })
         });
         let exhausted = self.exhausted.iter().map(|record| {
-            (format!("e{:020}", record.number), MoveRecord::Exhausted(record.clone()))
+            (format!("3{:020}", record.number), MoveRecord::Exhausted(record.clone()))
         });
         keys.chain(arrivals).chain(exhausted).collect()
     }

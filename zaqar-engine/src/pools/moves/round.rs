@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::EngineResult;
 
 use super::super::Pools;
-use super::step::{Mover, Step};
+use super::step::{Mover, Records, Step};
 
 /// Queues that one head moves at a time.
 const AT_ONCE: usize = 4;
@@ -65,6 +65,8 @@ struct Look {
     since: Instant,
     /// Whether it is this head that carries it on.
     ours: bool,
+    /// How far its records are carried over.
+    records: Records,
 }
 
 /// What this head has seen of the moves that are going on.
@@ -88,7 +90,12 @@ impl Watched {
     fn is_ours(&self, queue: Incarnation, progress: Progress) -> bool {
         let mut looks = self.looks();
         let now = Instant::now();
-        let look = looks.entry(queue).or_insert(Look { progress, since: now, ours: false });
+        let look = looks.entry(queue).or_insert_with(|| Look {
+            progress,
+            since: now,
+            ours: false,
+            records: Records::Unknown,
+        });
         if look.progress != progress {
             (look.progress, look.since) = (progress, now);
         } else if look.since.elapsed() >= self.takeover_after {
@@ -101,7 +108,18 @@ impl Watched {
     pub(super) fn take(&self, queue: Incarnation) {
         let mut looks = self.looks();
         let progress = Progress { source_is_there: true, frozen: false, newest: None };
-        looks.insert(queue, Look { progress, since: Instant::now(), ours: true });
+        let records = Records::Unknown;
+        looks.insert(queue, Look { progress, since: Instant::now(), ours: true, records });
+    }
+
+    fn records(&self, queue: Incarnation) -> Records {
+        self.looks().get(&queue).map(|look| look.records.clone()).unwrap_or_default()
+    }
+
+    fn note_records(&self, queue: Incarnation, records: &Records) {
+        if let Some(look) = self.looks().get_mut(&queue) {
+            look.records = records.clone();
+        }
     }
 
     fn forget(&self, queue: Incarnation) {
@@ -160,10 +178,14 @@ impl Pools {
         }
         let ends = (Arc::clone(&source.data), Arc::clone(&target.data));
         let may_collect = !target.keeps_everything();
-        let mut mover = Mover::new(Arc::clone(&self.0.control), &entry, ends, may_collect);
+        let (control, moved) = (Arc::clone(&self.0.control), entry.queue.incarnation);
+        let records = self.0.watched.records(moved);
+        let mut mover = Mover::new(control, &entry, ends, may_collect, records);
         let until = Instant::now() + TURN;
         while Instant::now() < until {
-            match mover.step(limit).await? {
+            let step = mover.step(limit).await?;
+            self.0.watched.note_records(moved, mover.records());
+            match step {
                 Step::Went { messages } => {
                     report.messages += messages;
                     self.0.pace.keep(messages).await;

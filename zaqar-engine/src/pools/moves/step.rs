@@ -41,6 +41,17 @@ pub(crate) enum Reason {
     Deliveries,
 }
 
+/// How far what a queue remembers was carried over, as far as this head knows. It may be much, so the
+/// walk is not begun again with each round.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Records {
+    /// Perhaps not all of it.
+    #[default]
+    Unknown,
+    /// All that was there when a walk came to its end, behind this marker.
+    To(Option<String>),
+}
+
 /// A move that goes on.
 #[derive(Debug)]
 pub(crate) struct Mover {
@@ -51,8 +62,8 @@ pub(crate) struct Mover {
     queue: QueueRef,
     /// Whether anything may be removed from the target now.
     may_collect: bool,
-    /// Whether what the queue remembers was carried over, as far as this mover knows.
-    records_are_there: bool,
+    /// How far what the queue remembers was carried over.
+    records: Records,
 }
 
 impl Mover {
@@ -61,9 +72,15 @@ impl Mover {
         entry: &CatalogueEntry,
         (source, target): (Arc<dyn DataDriver>, Arc<dyn DataDriver>),
         may_collect: bool,
+        records: Records,
     ) -> Self {
         let queue = entry.queue.at_epoch(entry.epoch);
-        Self { control, source, target, queue, may_collect, records_are_there: false }
+        Self { control, source, target, queue, may_collect, records }
+    }
+
+    /// How far what the queue remembers was carried over.
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
     }
 
     pub(crate) fn queue(&self) -> &QueueRef {
@@ -84,10 +101,9 @@ impl Mover {
         if head(&*self.target, &self.queue).await?.is_none() {
             return self.open().await;
         }
-        if !self.records_are_there {
+        if self.records == Records::Unknown {
             // Before any message: a reader may come with the place of a dead letter.
             self.carry_records().await?;
-            self.records_are_there = true;
         }
         let arrived = self.target.moves().move_part(&self.queue).await?;
         let leaving = self.source.moves().move_part(&self.queue).await?;
@@ -165,7 +181,7 @@ impl Mover {
         Ok(Step::Went { messages })
     }
 
-    async fn leave(&self) -> Result<Step> {
+    async fn leave(&mut self) -> Result<Step> {
         // Deliveries that were given up since.
         self.carry_records().await?;
         if self.source.moves().move_leave(&self.queue).await? {
@@ -174,13 +190,18 @@ impl Mover {
         Ok(Step::Waits(Reason::Deliveries))
     }
 
-    async fn carry_records(&self) -> Result<()> {
+    /// Carries over what was not yet. What comes new at the source comes behind all markers.
+    async fn carry_records(&mut self) -> Result<()> {
         let limit = PageLimit::new(RECORDS_PER_PAGE)?;
         let (from, to) = (self.source.moves(), self.target.moves());
-        let mut marker = None::<String>;
+        let mut marker = match &self.records {
+            Records::Unknown => None,
+            Records::To(marker) => marker.clone(),
+        };
         loop {
             let page = from.move_records(&self.queue, marker.as_deref(), limit).await?;
             if page.items.is_empty() {
+                self.records = Records::To(marker);
                 return Ok(());
             }
             to.move_insert_records(&self.queue, &page.items).await?;
