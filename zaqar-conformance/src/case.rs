@@ -48,6 +48,38 @@ pub enum Guarantee {
     G17,
 }
 
+impl Guarantee {
+    /// All of them.
+    pub const ALL: [Self; 17] = {
+        use Guarantee::*;
+        [G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G13, G14, G15, G16, G17]
+    };
+
+    /// What it is called.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::G1 => "durable acknowledgement",
+            Self::G2 => "atomic batch",
+            Self::G3 => "bounded ambiguity",
+            Self::G4 => "no phantoms",
+            Self::G5 => "exclusive lease",
+            Self::G6 => "fenced acknowledgement",
+            Self::G7 => "redelivery",
+            Self::G8 => "TTL truth",
+            Self::G9 => "complete paging",
+            Self::G10 => "dead-letter conservation",
+            Self::G11 => "incarnations",
+            Self::G12 => "tenant isolation",
+            Self::G13 => "notification",
+            Self::G14 => "pop",
+            Self::G15 => "refuse unsafe",
+            Self::G16 => "cancellation",
+            Self::G17 => "moving queues",
+        }
+    }
+}
+
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

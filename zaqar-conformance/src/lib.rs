@@ -12,12 +12,14 @@
 
 pub mod case;
 pub mod context;
+pub mod coverage;
 pub mod fault;
 pub mod faults_main;
 pub mod harness;
 pub mod loss;
 pub mod main_macro;
 pub mod profile;
+pub mod progress;
 pub mod reference;
 pub mod report;
 pub mod suite;

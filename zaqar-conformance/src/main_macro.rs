@@ -15,6 +15,7 @@ use zaqar_core::Capabilities;
 
 use crate::case::{Case, Guarantee, Level};
 use crate::harness::{Availability, CHILD_VARIABLE, Namespace, Subject};
+use crate::progress::Progress;
 use crate::report::{Entry, Outcome, Report};
 use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
 
@@ -129,8 +130,16 @@ fn report_into(
         anyhow::bail!("there is no backend to report on");
     };
     let reproduce = binary.reproduce(None, seed, budget);
-    let suite = Suite::new(harness).seed(seed).budget(budget).reproduce(reproduce);
+    let progress = Arc::new(Mutex::new(Progress::new()));
+    let gathered = Arc::clone(&progress);
+    let suite =
+        Suite::new(harness).seed(seed).budget(budget).reproduce(reproduce).tell(move |entry| {
+            let mut progress = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.add(entry).iter().for_each(|line| eprintln!("{line}"));
+        });
     let report = runtime()?.block_on(suite.run())?;
+    let last = std::mem::take(&mut *progress.lock().unwrap_or_else(PoisonError::into_inner));
+    last.line().iter().for_each(|line| eprintln!("{line}"));
     println!("{}", report.text());
     println!("{}", report.write(folder)?.display());
     Ok(ExitCode::from(report.exit_code()))

@@ -290,7 +290,11 @@ pub struct Suite {
     seed: u64,
     budget: Budget,
     reproduce: String,
+    tell: Tell,
 }
+
+/// What is told of each case and trial when it is through.
+type Tell = Box<dyn FnMut(&Entry) + Send>;
 
 impl Suite {
     /// Everything, in a smoke run.
@@ -303,6 +307,7 @@ impl Suite {
             seed: SEED_DEFAULT,
             budget: Budget::Smoke,
             reproduce: String::new(),
+            tell: Box::new(|_| {}),
         }
     }
 
@@ -341,6 +346,13 @@ impl Suite {
         self
     }
 
+    /// Has `tell` called with each case and trial that is through, while the rest runs.
+    #[must_use]
+    pub fn tell(mut self, tell: impl FnMut(&Entry) + Send + 'static) -> Self {
+        self.tell = Box::new(tell);
+        self
+    }
+
     fn wants(&self, id: &str) -> bool {
         let filtered = |filters: &[String]| {
             filters.is_empty() || filters.iter().any(|filter| id.contains(filter.as_str()))
@@ -355,15 +367,21 @@ impl Suite {
     ///
     /// # Errors
     /// If the driver could not be opened to ask what it declares.
-    pub async fn run(self) -> Result<Report, Failure> {
+    pub async fn run(mut self) -> Result<Report, Failure> {
         let declared = capabilities(&self.harness).await?;
         let mut entries = Vec::new();
         let run = self.trial_run();
-        for case in cases().into_iter().filter(|case| self.wants(case.id)) {
-            entries.push(entry_of_case(case, run.clone()).await);
+        let wanted: Vec<_> = cases().into_iter().filter(|case| self.wants(case.id)).collect();
+        for case in wanted {
+            let entry = entry_of_case(case, run.clone()).await;
+            (self.tell)(&entry);
+            entries.push(entry);
         }
-        for trial in trials().into_iter().filter(|trial| self.wants(&trial.name)) {
-            entries.push(entry_of_trial(trial, run.clone()).await);
+        let wanted: Vec<_> = trials().into_iter().filter(|t| self.wants(&t.name)).collect();
+        for trial in wanted {
+            let entry = entry_of_trial(trial, run.clone()).await;
+            (self.tell)(&entry);
+            entries.push(entry);
         }
         let Self { harness, seed, budget, reproduce, .. } = self;
         Ok(Report::new(harness.subject(), declared, seed, budget, entries, reproduce))

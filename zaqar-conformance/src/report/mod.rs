@@ -1,4 +1,10 @@
-//! What a run of the suite says, as data, as JSON and as text.
+//! What a run of the suite says: as data, as JSON, as text, as a page and for whoever collects tests
+//! (JUnit).
+
+mod chart;
+mod escape;
+mod html;
+mod junit;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -54,7 +60,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Passed { .. } => "passed",
             Self::Failed { .. } => "FAILED",
@@ -208,15 +214,51 @@ impl Report {
         text
     }
 
-    /// Writes the report as `<subject>.json` and `<subject>.txt` into `folder`; returns the first.
+    /// What its cases and trials come to for each guarantee that any of them shows.
+    #[must_use]
+    pub fn guarantees(&self) -> BTreeMap<Guarantee, Verdict> {
+        let mut outcomes: BTreeMap<Guarantee, Vec<&Outcome>> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.level != Level::Provisional) {
+            for guarantee in &entry.guarantees {
+                outcomes.entry(*guarantee).or_default().push(&entry.outcome);
+            }
+        }
+        // What a driver does not declare says nothing about the guarantees that it gives.
+        let declared = |outcome: &&Outcome| {
+            !matches!(outcome, Outcome::Undeclared { .. } | Outcome::RefusalVerified { .. })
+        };
+        let verdict = |outcomes: Vec<&Outcome>| {
+            let asked: Vec<&Outcome> = outcomes.iter().copied().filter(declared).collect();
+            Verdict::of(if asked.is_empty() { &outcomes } else { &asked })
+        };
+        outcomes.into_iter().map(|(guarantee, all)| (guarantee, verdict(all))).collect()
+    }
+
+    /// The report as a page that needs nothing but itself.
+    #[must_use]
+    pub fn html(&self) -> String {
+        html::page(self)
+    }
+
+    /// The report in JUnit's form of XML.
+    #[must_use]
+    pub fn junit(&self) -> String {
+        junit::document(self)
+    }
+
+    /// Writes the report as `<subject>.json`, `.txt`, `.html` and `.xml` (JUnit) into `folder`;
+    /// returns the first.
     ///
     /// # Errors
     /// If the folder cannot be made or written to.
     pub fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
-        let json = folder.join(format!("{}.json", self.subject.slug()));
+        let file = |kind: &str| folder.join(format!("{}.{kind}", self.subject.slug()));
+        let json = file("json");
         std::fs::write(&json, serde_json::to_string_pretty(self)?)?;
-        std::fs::write(folder.join(format!("{}.txt", self.subject.slug())), self.text())?;
+        std::fs::write(file("txt"), self.text())?;
+        std::fs::write(file("html"), self.html())?;
+        std::fs::write(file("xml"), self.junit())?;
         Ok(json)
     }
 }
