@@ -95,7 +95,7 @@ mod tests {
     fn an_origin_comes_apart_as_it_was_packed() {
         for last_claim in [None, Some(ClaimId::random())] {
             let origin = DeadLetterOrigin {
-                queue: QueueName::new("a:b").unwrap(),
+                queue: QueueName::new("a-b_c").unwrap(),
                 claim_count: 7,
                 last_claim,
                 died_at: Timestamp::from_millis(1_234_567_890_123),

@@ -81,7 +81,7 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() -> anyhow::Result
     file.close().await?;
     let refusal = open(folder.path()).await.err();
     assert!(
-        matches!(refusal, Some(OpenError::SchemaTooNew { found: 9999, supported: 9 })),
+        matches!(refusal, Some(OpenError::SchemaTooNew { found: 9999, supported: 10 })),
         "{refusal:?}"
     );
     Ok(())
