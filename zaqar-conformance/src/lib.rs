@@ -12,6 +12,7 @@
 
 pub mod case;
 pub mod context;
+pub mod counts;
 pub mod coverage;
 pub mod fault;
 pub mod faults_main;
@@ -30,6 +31,7 @@ mod order;
 
 pub use case::{Case, CaseResult, Failure, Guarantee, Level};
 pub use context::Context;
+pub use counts::Counts;
 pub use harness::{
     Availability, ChildNode, Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject,
     Waiver,

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use zaqar_core::{Body, Capability, Message, NewMessage, PostMessages, QueueRef, Ttl};
 
 use crate::case::{Failure, Guarantee};
+use crate::counts::Counts;
 use crate::harness::Drivers;
 use crate::suite::{Budget, SuiteTrial, TrialEnd, TrialResult, TrialRun};
 
@@ -44,7 +45,8 @@ async fn order_is_kept(run: TrialRun) -> TrialResult {
     other.close().await;
     context.wipe().await?;
     let messages: usize = wanted.values().map(Vec::len).sum();
-    Ok(TrialEnd::Passed { notes: format!("{messages} messages of {PRODUCERS} producers") })
+    let counts = Counts::none().saw("messages_in_order", messages).saw("producers", PRODUCERS);
+    Ok(TrialEnd::Passed { counts })
 }
 
 /// Posts batches of one to three, each after the last was acknowledged; returns how many messages.

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn passed() -> Outcome {
-        Outcome::Passed { notes: None }
+        Outcome::Passed { counts: crate::Counts::none() }
     }
 
     fn skipped() -> Outcome {

@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn an_area_is_told_when_the_next_begins_and_a_failure_at_once() {
-        let passed = || Outcome::Passed { notes: None };
+        let passed = || Outcome::Passed { counts: crate::Counts::none() };
         let mut progress = Progress::new();
         assert!(progress.add(&entry("claim.a.b", passed())).is_empty());
         let failed = Outcome::Failed { evidence: "gone".into() };

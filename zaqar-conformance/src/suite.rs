@@ -14,6 +14,7 @@ use zaqar_core::{Capabilities, Capability};
 
 use crate::case::{Case, Failure, Guarantee, Level};
 use crate::context::Context;
+use crate::counts::Counts;
 use crate::harness::Harness;
 use crate::report::{Entry, Outcome, Report};
 
@@ -111,8 +112,8 @@ impl TrialRun {
 pub enum TrialEnd {
     /// What it states was seen.
     Passed {
-        /// What was counted on the way: operations, faults that fired, verdict sets.
-        notes: String,
+        /// What was counted on the way: what was done and seen, faults that struck.
+        counts: Counts,
     },
     /// The harness does not offer what it needs.
     Skipped {
@@ -229,7 +230,7 @@ async fn run_case(harness: &Arc<dyn Harness>, case: &Case, seed: u64) -> Outcome
         _ => None,
     };
     let Some(capability) = undeclared else {
-        return execute(case, context, Outcome::Passed { notes: None }).await;
+        return execute(case, context, Outcome::Passed { counts: Counts::none() }).await;
     };
     let stands_in = |case: &&Case| case.level == Level::Refusal(capability);
     match all_cases().find(stands_in) {
@@ -256,7 +257,7 @@ async fn run_trial(trial: SuiteTrial, run: TrialRun) -> Outcome {
     match AssertUnwindSafe((trial.run)(run)).catch_unwind().await {
         Err(payload) => Outcome::Failed { evidence: panic_text(payload.as_ref()) },
         Ok(Err(failure)) => outcome_of(failure),
-        Ok(Ok(TrialEnd::Passed { notes })) => Outcome::Passed { notes: Some(notes) },
+        Ok(Ok(TrialEnd::Passed { counts })) => Outcome::Passed { counts },
         Ok(Ok(TrialEnd::Skipped { reason })) => Outcome::Skipped { by: "harness".into(), reason },
     }
 }

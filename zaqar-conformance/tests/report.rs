@@ -3,7 +3,7 @@
 use zaqar_conformance::Guarantee::{G1, G3, G5};
 use zaqar_conformance::report::Entry;
 use zaqar_conformance::suite::Budget;
-use zaqar_conformance::{Guarantee, Level, Outcome, Report, Subject, Verdict};
+use zaqar_conformance::{Counts, Guarantee, Level, Outcome, Report, Subject, Verdict};
 use zaqar_core::{Capabilities, Capability};
 
 const HOSTILE: &str = "</pre><script>alert(1)</script> \" ' & \0 ]]> \u{1b}[31m";
@@ -29,11 +29,15 @@ fn report(entries: Vec<Entry>) -> Report {
 #[cfg(test)]
 fn mixed() -> Report {
     report(vec![
-        entry("message.get.x", &[G1], Outcome::Passed { notes: None }),
+        entry("message.get.x", &[G1], Outcome::Passed { counts: Counts::none() }),
         entry(
             "loss.x.y",
             &[G1],
-            Outcome::Passed { notes: Some(format!("3 acknowledged{HOSTILE}")) },
+            Outcome::Passed {
+                counts: Counts::none()
+                    .saw(&format!("messages_acknowledged{HOSTILE}"), 3_u32)
+                    .struck("answers_lost", 17_u32),
+            },
         ),
         entry("claim.x.y", &[G5], Outcome::Failed { evidence: HOSTILE.into() }),
         entry("fault.x.y", &[G3], Outcome::Inconclusive { reason: "nothing struck".into() }),
@@ -62,7 +66,10 @@ fn the_page_loads_nothing_and_shows_verdicts_counts_times_and_how_to_repeat_it()
         "<td>Core</td><td class=\"bad\">NonConformant</td>",
         "G5 exclusive lease</td><td class=\"bad\">NonConformant",
         "G1 durable acknowledgement</td><td class=\"good\">Conformant",
-        "3 acknowledged",
+        "messages acknowledged",
+        "<td>3</td>",
+        "answers lost</text>",
+        ">17</text>",
         "<svg ",
         "1234 ms",
         "cargo test &#39;x&#39; &lt;y&gt;",

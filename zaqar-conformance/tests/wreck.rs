@@ -158,7 +158,9 @@ async fn a_backend_that_forgets_when_it_is_killed_is_caught() {
 async fn a_backend_that_keeps_everything_passes() {
     for name in [SIGKILL, FAILOVER, HANDOVER, CUTS] {
         match outcome(name, Flaw::None).await {
-            Ok(TrialEnd::Passed { notes }) => assert!(notes.contains("acknowledged"), "{notes}"),
+            Ok(TrialEnd::Passed { counts }) => {
+                assert!(counts.seen.contains_key("messages_acknowledged"), "{counts}");
+            }
             other => panic!("{name}: {other:?}"),
         }
     }

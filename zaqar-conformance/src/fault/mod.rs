@@ -20,6 +20,7 @@ use zaqar_core::{Capability, DataDriver};
 
 use crate::case::Failure;
 use crate::case::Guarantee::{G1, G2, G3, G4, G5, G6, G7, G8, G9, G16};
+use crate::counts::Counts;
 use crate::loss::Stage;
 use crate::loss::worker::{Direct, Target};
 use crate::loss::workload::{Size, Workload};
@@ -51,16 +52,16 @@ async fn nothing_lost_under_failures_and_cancellation(run: TrialRun) -> TrialRes
         Budget::Standard => 20,
         Budget::Soak => 200,
     };
-    let mut notes = Vec::new();
+    let mut all = Counts::none().saw("seeds", runs);
     for nth in 0..runs {
         let seed = run.seed.wrapping_add(nth);
         let one = TrialRun { seed, ..run.clone() };
         match under_faults(one).await? {
-            TrialEnd::Passed { notes: text } => notes.push(format!("seed {seed}: {text}")),
+            TrialEnd::Passed { counts } => all = all.and(&counts),
             skipped @ TrialEnd::Skipped { .. } => return Ok(skipped),
         }
     }
-    Ok(TrialEnd::Passed { notes: notes.join("\n") })
+    Ok(TrialEnd::Passed { counts: all })
 }
 
 async fn under_faults(run: TrialRun) -> TrialResult {
@@ -87,5 +88,5 @@ async fn under_faults(run: TrialRun) -> TrialResult {
         let reason = format!("seed {}: {silent:?} never struck: {plan}", run.seed);
         return Err(Failure::inconclusive(reason));
     }
-    stage.judge(&format!("; {plan}")).await
+    stage.judge(plan.counts()).await
 }

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use crate::counts::Counts;
+
 /// What a workload does in one run: a random subset of what it can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Swarm {
@@ -77,7 +79,7 @@ pub enum Fault {
 }
 
 /// The kinds of faults, in the order of their counters.
-const KINDS: [&str; 4] = ["fail-before", "fail-after", "delay", "cancel"];
+const KINDS: [&str; 4] = ["calls_failed_before", "answers_lost", "calls_late", "calls_dropped"];
 /// Most polls that a cancelled call gets.
 const POLLS_MAX: u32 = 6;
 
@@ -145,6 +147,15 @@ impl FaultPlan {
     #[must_use]
     pub fn fired(&self) -> u64 {
         self.fired.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The calls and what struck them.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let counts = Counts::none().saw("calls", self.calls.load(Ordering::Relaxed));
+        KINDS.iter().zip(&self.fired).fold(counts, |counts, (kind, fired)| {
+            counts.struck(kind, fired.load(Ordering::Relaxed))
+        })
     }
 
     /// Kinds of faults that the seed left on and that never struck.

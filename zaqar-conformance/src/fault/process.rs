@@ -10,6 +10,7 @@ use zaqar_core::{Capability, Incarnation, ManualClock, ProjectId, QueueKey, Queu
 use super::node::{Doom, Life, Node};
 use super::plan::Swarm;
 use crate::case::Failure;
+use crate::counts::Counts;
 use crate::harness::{Namespace, ProcessControl};
 use crate::loss::history::QueueTag;
 use crate::loss::ledger::Ledger;
@@ -65,8 +66,11 @@ pub(super) async fn sigkill_loses_nothing(run: TrialRun) -> TrialResult {
     if killed == 0 || interrupted == 0 {
         return Err(Failure::inconclusive("no kill struck a child that had work in hand"));
     }
-    let notes = format!("; {cycles} kills, {killed} after posts, {interrupted} in mid-work");
-    conclude(&ring.books, &declared, &notes)
+    let counts = Counts::none()
+        .struck("processes_killed", cycles)
+        .struck("processes_killed_after_posts", killed)
+        .struck("processes_killed_in_mid_work", interrupted);
+    conclude(&ring.books, &declared, &counts)
 }
 
 impl Ring<'_> {

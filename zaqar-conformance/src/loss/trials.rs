@@ -19,6 +19,7 @@ use super::worker::{Books, Direct, LEASE_S_MAX, Target, WorkQueue, Worker};
 use super::workload::{Size, WorkQueues, Workload, claim_id, join};
 use crate::case::Failure;
 use crate::context::Context;
+use crate::counts::Counts;
 use crate::fault::plan::Swarm;
 use crate::suite::{Budget, TrialEnd, TrialResult, TrialRun};
 
@@ -89,20 +90,21 @@ impl Stage {
         for queue in queues {
             worker.drain(queue, self.clock().as_deref()).await?;
         }
-        self.judge("").await
+        self.judge(Counts::none()).await
     }
 
     /// Closes the books, judges them, and removes the namespace.
-    pub(crate) async fn judge(self, notes: &str) -> TrialResult {
+    pub(crate) async fn judge(self, counts: Counts) -> TrialResult {
         let declared = self.context.data.capabilities();
         self.second.close().await;
         self.context.wipe().await?;
-        conclude(&self.books, &declared, notes)
+        conclude(&self.books, &declared, &counts)
     }
 }
 
-/// Judges the books of a driver that declares `declared`.
-pub(crate) fn conclude(books: &Books, declared: &Capabilities, notes: &str) -> TrialResult {
+/// Judges the books of a driver that declares `declared`; `counts` is what the trial
+/// counted beside them.
+pub(crate) fn conclude(books: &Books, declared: &Capabilities, counts: &Counts) -> TrialResult {
     let resolution_ms = if declared.has(Capability::VirtualTime) { 0 } else { RESOLUTION_MS };
     let history = books.ledger.history(resolution_ms, declared.has(Capability::Fifo));
     let verdict = verdict::judge(&history);
@@ -112,7 +114,7 @@ pub(crate) fn conclude(books: &Books, declared: &Capabilities, notes: &str) -> T
         books.check()?;
     }
     match conclusion {
-        Conclusion::Clean => Ok(TrialEnd::Passed { notes: format!("{verdict}{notes}") }),
+        Conclusion::Clean => Ok(TrialEnd::Passed { counts: verdict.counts().and(counts) }),
         Conclusion::Broken => Err(Failure::broken(verdict)),
         Conclusion::Inconclusive(reason) => Err(Failure::inconclusive(reason)),
     }
@@ -150,7 +152,7 @@ pub(super) async fn many_producers_many_claimers(run: TrialRun) -> TrialResult {
         clock: stage.clock(),
     };
     workload.run().await?;
-    stage.judge("").await
+    stage.judge(Counts::none()).await
 }
 
 pub(super) async fn marker_readers_step_over_nothing(run: TrialRun) -> TrialResult {
@@ -168,7 +170,7 @@ pub(super) async fn marker_readers_step_over_nothing(run: TrialRun) -> TrialResu
     for queue in &queues {
         stage.worker(0).walk(queue, 100, true).await?;
     }
-    stage.judge("").await
+    stage.judge(Counts::none()).await
 }
 
 /// Six producers, and four readers that follow the markers until the producers are done.

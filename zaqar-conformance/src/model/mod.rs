@@ -17,6 +17,7 @@ use zaqar_core::{Capability, ManualClock};
 use crate::case::Failure;
 use crate::case::Guarantee::{G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12};
 use crate::context::Context;
+use crate::counts::Counts;
 use crate::harness::{Drivers, Harness as _, Namespace};
 use crate::reference::ReferenceHarness;
 use crate::suite::{Budget, SuiteTrial, TrialEnd, TrialResult, TrialRun};
@@ -69,7 +70,8 @@ async fn driver_agrees_with_the_reference(run: TrialRun) -> TrialResult {
     if steps == 0 {
         return Err(Failure::inconclusive("no step was carried out"));
     }
-    Ok(TrialEnd::Passed { notes: format!("{cases} histories, {steps} steps compared") })
+    let counts = Counts::none().saw("histories_compared", cases).saw("steps_compared", steps);
+    Ok(TrialEnd::Passed { counts })
 }
 
 impl Comparison {

@@ -7,6 +7,7 @@ use super::chart::bars;
 use super::escape::escaped;
 use super::{Entry, Outcome, Report};
 use crate::case::Guarantee;
+use crate::counts::in_words;
 use crate::harness::Subject;
 use crate::profile::Verdict;
 
@@ -115,18 +116,33 @@ fn broken(report: &Report) -> String {
     format!("<h2>Broken or in doubt</h2>{items}")
 }
 
-/// What workloads and faults counted: calls, verdict sets, what struck.
+/// What workloads and faults counted: all together, then by trial.
 fn counted(report: &Report) -> String {
+    let all = report.counts();
+    let number = |(name, count): (&String, &u64)| {
+        format!("<tr><td>{}</td><td>{count}</td></tr>", escaped(&in_words(name)))
+    };
+    let seen: String = all.seen.iter().map(number).collect();
+    let faults: Vec<(String, u64)> =
+        all.faults.iter().map(|(name, count)| (in_words(name), *count)).collect();
+    let struck = if faults.is_empty() {
+        "<p>No fault struck.</p>".to_owned()
+    } else {
+        bars("Faults that struck", &faults, "")
+    };
     let row = |entry: &Entry| match &entry.outcome {
-        Outcome::Passed { notes: Some(notes) } => format!(
-            "<tr><td><code>{}</code></td><td><pre>{}</pre></td></tr>",
+        Outcome::Passed { counts } if !counts.is_empty() => format!(
+            "<tr><td><code>{}</code></td><td>{}</td></tr>",
             escaped(&entry.id),
-            escaped(notes)
+            escaped(&counts.to_string())
         ),
         _ => String::new(),
     };
     let rows: String = report.entries.iter().map(row).collect();
-    format!("<h2>Ledgers and faults that struck</h2><table>{rows}</table>")
+    format!(
+        "<h2>What the ledgers counted</h2><table>{seen}</table>\
+         <h2>Faults that struck</h2>{struck}<h3>By trial</h3><table>{rows}</table>"
+    )
 }
 
 fn times(report: &Report) -> String {
@@ -146,8 +162,8 @@ fn times(report: &Report) -> String {
     format!(
         "<h2>Times</h2><p>Of this run on this machine; they are judged by nothing.</p>\
          <h3>Slowest</h3>{}<h3>By area</h3>{}",
-        bars("The slowest cases and trials", &slowest),
-        bars("Time by area", &areas)
+        bars("The slowest cases and trials", &slowest, " ms"),
+        bars("Time by area", &areas, " ms")
     )
 }
 

@@ -14,12 +14,13 @@ use serde::Serialize;
 use zaqar_core::{Capabilities, Capability};
 
 use crate::case::{Guarantee, Level};
+use crate::counts::Counts;
 use crate::harness::Subject;
 use crate::profile::{Profile, Verdict};
 use crate::suite::Budget;
 
 /// Version of the JSON form; raised with every change that a reader could stumble over.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What came of one case or trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,8 +28,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub enum Outcome {
     /// What it states was seen.
     Passed {
-        /// What was counted on the way.
-        notes: Option<String>,
+        /// What was counted on the way: nothing by cases.
+        #[serde(skip_serializing_if = "Counts::is_empty")]
+        counts: Counts,
     },
     /// The driver broke it.
     Failed {
@@ -73,7 +75,7 @@ impl Outcome {
 
     fn detail(&self) -> String {
         match self {
-            Self::Passed { notes } => notes.clone().unwrap_or_default(),
+            Self::Passed { counts } => counts.to_string(),
             Self::Failed { evidence } => evidence.clone(),
             Self::RefusalVerified { capability } | Self::Undeclared { capability } => {
                 format!("{capability:?} is not declared")
@@ -200,6 +202,8 @@ impl Report {
             line(format!("{:<14} {verdict:?}", format!("{profile:?}")));
         }
         line(String::new());
+        line(format!("counted in all: {}", self.counts()));
+        line(String::new());
         for entry in &self.entries {
             let guarantees: Vec<String> =
                 entry.guarantees.iter().map(Guarantee::to_string).collect();
@@ -212,6 +216,16 @@ impl Report {
             ));
         }
         text
+    }
+
+    /// What all trials counted together.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let counted = self.entries.iter().filter_map(|entry| match &entry.outcome {
+            Outcome::Passed { counts } => Some(counts),
+            _ => None,
+        });
+        counted.fold(Counts::none(), |all, counts| all.and(counts))
     }
 
     /// What its cases and trials come to for each guarantee that any of them shows.

@@ -25,8 +25,7 @@ pub(super) async fn full_disk(run: TrialRun) -> TrialResult {
         }
     }
     refusals.check("full disks")?;
-    let notes = format!("; {} full disks, {} in mid-work", refusals.all, refusals.in_work);
-    ring.conclude(&notes).await
+    ring.conclude(refusals.counts("full_disks")).await
 }
 
 /// Works on a full disk until a post is refused, then on one that has room again.

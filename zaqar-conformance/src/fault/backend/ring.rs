@@ -9,6 +9,7 @@ use zaqar_core::{DataDriver, Error, Health, ManualClock};
 
 use super::gauge::Gauge;
 use crate::case::Failure;
+use crate::counts::Counts;
 use crate::fault::plan::Swarm;
 use crate::loss::Stage;
 use crate::loss::history::{Answer, Outcome, PageRead};
@@ -86,7 +87,7 @@ impl Ring {
 
     /// Asks the handles that lived through it all how they are, empties the queues through a new
     /// one, and judges the books.
-    pub(super) async fn conclude(mut self, notes: &str) -> TrialResult {
+    pub(super) async fn conclude(mut self, counts: Counts) -> TrialResult {
         for data in [&self.stage.context.data, &self.stage.second.data].map(Arc::clone) {
             if let Err(failure) = is_well(&data).await {
                 self.complain(failure);
@@ -102,8 +103,8 @@ impl Ring {
         }
         fresh.close().await;
         let tally = self.gauge.tally();
-        let notes = format!("{notes}, {} calls of {} failed", tally.failures, tally.calls);
-        let ended = self.stage.judge(&notes).await?;
+        let counts = counts.saw("calls", tally.calls).saw("calls_failed", tally.failures);
+        let ended = self.stage.judge(counts).await?;
         self.complaint.map_or(Ok(ended), Err)
     }
 }

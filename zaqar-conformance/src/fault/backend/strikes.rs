@@ -9,6 +9,7 @@ use super::gauge::Gauge;
 use super::ring::Ring;
 use super::{BackendControl, Cut};
 use crate::case::Failure;
+use crate::counts::{Counts, in_words};
 use crate::loss::worker::LEASE_S_MAX;
 use crate::loss::workload::Workload;
 use crate::suite::{Budget, TrialEnd, TrialResult, TrialRun};
@@ -26,6 +27,11 @@ impl Struck {
     pub(super) fn count(&mut self, in_hand: u64) {
         self.all += 1;
         self.in_work += u32::from(in_hand > 0);
+    }
+
+    /// Under the name of `what` struck.
+    pub(super) fn counts(&self, what: &str) -> Counts {
+        Counts::none().struck(what, self.all).struck(&format!("{what}_in_mid_work"), self.in_work)
     }
 
     pub(super) fn check(&self, what: &str) -> Result<(), Failure> {
@@ -82,7 +88,7 @@ enum Blow {
 impl Blow {
     fn name(self) -> &'static str {
         match self {
-            Self::Kill => "kills",
+            Self::Kill => "backend_kills",
             Self::FailOver => "failovers",
             Self::HandOver => "handovers",
         }
@@ -148,8 +154,7 @@ async fn taken_away(run: TrialRun, blow: Blow) -> TrialResult {
         }
     }
     strikes.check(blow.name())?;
-    let notes = format!("; {} {}, {} in mid-work", strikes.all, blow.name(), strikes.in_work);
-    ring.conclude(&notes).await
+    ring.conclude(strikes.counts(blow.name())).await
 }
 
 /// Works on without any fault; whether the driver found its way back.
@@ -181,8 +186,7 @@ pub(super) async fn freeze(run: TrialRun) -> TrialResult {
         struck(workload, gauge, moment, strike).await?;
     }
     freezes.check("freezes")?;
-    let notes = format!("; {} freezes, {} in mid-work", freezes.all, freezes.in_work);
-    ring.conclude(&notes).await
+    ring.conclude(freezes.counts("freezes")).await
 }
 
 /// How long a freeze lasts: in longer runs now and then longer than a driver waits for an answer.
@@ -210,16 +214,17 @@ pub(super) async fn cuts(run: TrialRun) -> TrialResult {
         }
         control.heal();
     }
-    let mut notes = String::from("; cut");
+    let mut counts = Counts::none();
     for ((way, after), before) in
-        ["in mid-request", "before the reply", "all at once"].iter().zip(control.cuts()).zip(before)
+        ["in_mid_request", "before_the_reply", "all_at_once"].iter().zip(control.cuts()).zip(before)
     {
         if after == before {
-            return Err(Failure::inconclusive(format!("no connection was cut {way}")));
+            let reason = format!("no connection was cut {}", in_words(way));
+            return Err(Failure::inconclusive(reason));
         }
-        notes = format!("{notes} {} {way},", after - before);
+        counts = counts.struck(&format!("connections_cut_{way}"), after - before);
     }
-    ring.conclude(notes.trim_end_matches(',')).await
+    ring.conclude(counts).await
 }
 
 /// Cuts one connection after the other, every few calls, in all the ways there are.

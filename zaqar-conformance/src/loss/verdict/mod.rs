@@ -14,6 +14,7 @@ mod presence;
 use std::fmt;
 
 use super::history::History;
+use crate::counts::Counts;
 use attempts::Attempts;
 use index::Index;
 
@@ -95,6 +96,17 @@ impl Verdict {
             ("unfenced", &self.unfenced),
             ("stuck", &self.stuck),
         ]
+    }
+
+    /// What the run did, in numbers.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::none()
+            .saw("messages_acknowledged", self.acknowledged)
+            .saw("messages_delivered", self.delivered)
+            .saw("messages_recovered", self.recovered)
+            .saw("calls_in_doubt", self.indeterminate)
+            .saw("posts_repeated_under_keys", self.repeats)
     }
 
     /// What to make of it.
