@@ -10,6 +10,7 @@ mod features;
 mod gate;
 mod keystone;
 mod licences;
+mod mutants;
 mod process;
 mod python;
 mod report_table;
@@ -44,6 +45,8 @@ enum Chore {
     Services(services::ServicesArgs),
     /// Run the conformance suite on the backends, as long as asked, and keep its reports
     Conformance(conformance::ConformanceArgs),
+    /// Change the SQLite driver at random places, and see whether the suite notices
+    Mutants(mutants::MutantsArgs),
     /// Build in release mode and measure the server beside the raw engine
     Bench(bench::BenchArgs),
 }
@@ -66,6 +69,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Setup(args) => python::setup(&workspace, &args),
         Chore::Services(args) => services::services(&workspace, &args),
         Chore::Conformance(args) => conformance::conformance(&workspace, &args),
+        Chore::Mutants(args) => mutants::mutants(&workspace, &args),
         Chore::Bench(args) => bench::bench(&workspace, &args),
     }
 }

@@ -1,0 +1,179 @@
+//! `cargo xtask mutants`: how much of what could go wrong in the SQLite data plane the suite notices.
+//!
+//! cargo-mutants makes one small change after the other to the driver and runs the conformance suite,
+//! at its smoke budget, on each. All changes would take a day on a small machine, so a sample is
+//! drawn, by a seed that the result names: the same again is the same sample of the same code.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use serde_json::Value;
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// The version that the results were made with.
+const TOOL_VERSION: &str = "27.1.0";
+/// What is changed: the data plane, not the control plane beside it.
+const FILES: &str = "zaqar-storage-sql/src/sqlite/*.rs";
+const PACKAGE: &str = "zaqar-storage-sql";
+/// Where the tool keeps its logs, and the result.
+const OUTPUT: &str = "target/mutants";
+/// Where results are kept.
+const RESULT: &str = "docs/reports/mutants-sqlite.txt";
+
+#[derive(Args)]
+pub(crate) struct MutantsArgs {
+    /// How many changes are drawn, those that do not compile included
+    #[arg(long, default_value_t = 210)]
+    sample: usize,
+    /// What draws them
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only changes with this text in their names, instead of a sample
+    #[arg(long)]
+    only: Vec<String>,
+}
+
+pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
+    install()?;
+    let all = names(workspace)?;
+    let chosen: Vec<&String> = if args.only.is_empty() {
+        let mut dice = StdRng::seed_from_u64(args.seed);
+        let mut drawn: Vec<&String> = all.choose_multiple(&mut dice, args.sample).collect();
+        drawn.sort();
+        drawn
+    } else {
+        all.iter().filter(|name| args.only.iter().any(|text| name.contains(text))).collect()
+    };
+    ensure!(!chosen.is_empty(), "no change is called that");
+    let broken = run(workspace, &chosen);
+    let outcomes = outcomes(&workspace.root.join(OUTPUT).join("mutants.out/outcomes.json"))?;
+    let text = result(&all, args, &outcomes);
+    println!("{text}");
+    if args.only.is_empty() {
+        std::fs::write(workspace.root.join(RESULT), text)?;
+    }
+    broken
+}
+
+fn install() -> Result<()> {
+    let mut version = Command::new("cargo-mutants");
+    version.args(["mutants", "--version"]);
+    if process::succeeds(&mut version) && process::capture(&mut version)?.contains(TOOL_VERSION) {
+        return Ok(());
+    }
+    let mut install = Command::new("cargo");
+    process::run(install.args(["install", "--locked", "cargo-mutants", "--version", TOOL_VERSION]))
+}
+
+/// Every change that could be made, by name.
+fn names(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut list = workspace.cargo();
+    list.args(["mutants", "--list", "--json", "--package", PACKAGE, "--file", FILES]);
+    let listed: Vec<Value> = serde_json::from_str(&process::capture(&mut list)?)?;
+    let name = |mutant: &Value| Some(mutant.get("name")?.as_str()?.to_owned());
+    listed.iter().map(name).collect::<Option<_>>().context("a change without a name")
+}
+
+fn run(workspace: &Workspace, chosen: &[&String]) -> Result<()> {
+    let output = workspace.root.join(OUTPUT);
+    std::fs::create_dir_all(&output)?;
+    let patterns: Vec<String> = chosen.iter().map(|name| escaped(name)).collect();
+    let mut command = workspace.cargo();
+    command.args(["mutants", "--package", PACKAGE, "--file", FILES, "--test-tool", "nextest"]);
+    command.args(["--re", &format!("^(?:{})$", patterns.join("|"))]);
+    command.args(["--timeout", "900", "--build-timeout", "900", "--no-shuffle", "--colors=never"]);
+    command.arg("--output").arg(output);
+    command.args(["--", "--test", "conformance", "--profile", "mutants"]);
+    command.env("ZAQAR_CONFORMANCE_BUDGET", "smoke").env("CARGO_PROFILE_DEV_DEBUG", "0");
+    let status = command.status().context("cannot start cargo-mutants")?;
+    // 2: some changes went unnoticed; 3: some made a test run too long. Both are results.
+    ensure!(matches!(status.code(), Some(0 | 2 | 3)), "cargo-mutants failed: {status}");
+    Ok(())
+}
+
+/// `name` as a regular expression that fits nothing else.
+fn escaped(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len() * 2);
+    for letter in name.chars() {
+        if !letter.is_alphanumeric() && !matches!(letter, ' ' | '_' | '/' | ':' | '<' | '>') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// What became of the changes: the names by outcome.
+type Outcomes = BTreeMap<String, Vec<String>>;
+
+fn outcomes(file: &Path) -> Result<Outcomes> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    let found: Value = serde_json::from_str(&text)?;
+    let mut outcomes = Outcomes::new();
+    let list = found.get("outcomes").and_then(Value::as_array).context("no outcomes")?;
+    for outcome in list {
+        let name = outcome.pointer("/scenario/Mutant/name").and_then(Value::as_str);
+        let summary = outcome.get("summary").and_then(Value::as_str);
+        if let (Some(name), Some(summary)) = (name, summary) {
+            outcomes.entry(summary.into()).or_default().push(name.into());
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The result for people.
+fn result(all: &[String], args: &MutantsArgs, outcomes: &Outcomes) -> String {
+    let of = |kind: &str| outcomes.get(kind).map_or(&[][..], Vec::as_slice);
+    let (caught, ended, missed) = (of("CaughtMutant"), of("Timeout"), of("MissedMutant"));
+    let noticed = caught.len() + ended.len();
+    let viable = noticed + missed.len();
+    let tried = viable + of("Unviable").len();
+    // Hundredths of a percent, without a float.
+    let share = (noticed * 1_000).checked_div(viable).unwrap_or_default();
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let mut line = |line: String| writeln!(text, "{line}").unwrap_or_default();
+    line(format!("cargo-mutants {TOOL_VERSION}, {FILES}, suite at its smoke budget"));
+    line(format!("{} changes possible, {tried} tried, seed {}", all.len(), args.seed));
+    line(format!("{} did not compile, {viable} did", of("Unviable").len()));
+    line(format!("caught {noticed} of {viable} ({}.{} %)", share / 10, share % 10));
+    line(format!("of these {} by a test that did not end", ended.len()));
+    line(format!("unnoticed: {}", missed.len()));
+    for name in missed {
+        line(format!("  {name}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_pattern_of_itself_alone() {
+        assert_eq!(
+            escaped("a/b.rs:1:2: replace f -> Result<()> with Ok(())"),
+            r"a/b\.rs:1:2: replace f \-> Result<\(\)> with Ok\(\(\)\)"
+        );
+    }
+
+    #[test]
+    fn what_does_not_compile_counts_for_nothing() {
+        let names = |count: usize| vec!["x".to_owned(); count];
+        let kinds = [("CaughtMutant", 8), ("Timeout", 1), ("MissedMutant", 1), ("Unviable", 5)];
+        let outcomes = kinds.into_iter().map(|(kind, count)| (kind.to_owned(), names(count)));
+        let args = MutantsArgs { sample: 15, seed: 3, only: Vec::new() };
+        let text = result(&names(40), &args, &outcomes.collect());
+        assert!(text.contains("40 changes possible, 15 tried, seed 3"), "{text}");
+        assert!(text.contains("caught 9 of 10 (90.0 %)"), "{text}");
+    }
+}
