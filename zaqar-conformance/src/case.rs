@@ -137,14 +137,14 @@ impl Failure {
     /// The driver broke what the case asks.
     #[track_caller]
     pub fn broken(evidence: impl fmt::Display) -> Self {
-        let evidence = format!("{evidence} (at {})", Location::caller());
+        let evidence = format!("{evidence} (at {})", place(Location::caller()));
         Self { evidence, inconclusive: false, lacks: None }
     }
 
     /// The case could not show anything either way.
     #[track_caller]
     pub fn inconclusive(reason: impl fmt::Display) -> Self {
-        let evidence = format!("{reason} (at {})", Location::caller());
+        let evidence = format!("{reason} (at {})", place(Location::caller()));
         Self { evidence, inconclusive: true, lacks: None }
     }
 
@@ -157,6 +157,14 @@ impl Failure {
             ..Self::inconclusive(format!("the driver does not declare {capability:?} too"))
         }
     }
+}
+
+/// Where in the suite that is, wherever the suite's sources lie on this machine.
+fn place(location: &Location<'_>) -> String {
+    let file = location.file();
+    let file =
+        file.rfind(env!("CARGO_PKG_NAME")).and_then(|start| file.get(start..)).unwrap_or(file);
+    format!("{file}:{}:{}", location.line(), location.column())
 }
 
 impl fmt::Display for Failure {

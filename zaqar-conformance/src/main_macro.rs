@@ -44,6 +44,7 @@ macro_rules! binary {
             package: env!("CARGO_PKG_NAME"),
             test: env!("CARGO_CRATE_NAME"),
             scratch: option_env!("CARGO_TARGET_TMPDIR"),
+            licence: env!("CARGO_PKG_LICENSE"),
         }
     };
 }
@@ -57,6 +58,8 @@ pub struct Binary {
     pub test: &'static str,
     /// A folder within the build folder.
     pub scratch: Option<&'static str>,
+    /// The licence of the driver's crate; may be empty.
+    pub licence: &'static str,
 }
 
 impl Binary {
@@ -137,7 +140,7 @@ fn report_into(
             let mut progress = gathered.lock().unwrap_or_else(PoisonError::into_inner);
             progress.add(entry).iter().for_each(|line| eprintln!("{line}"));
         });
-    let report = runtime()?.block_on(suite.run())?;
+    let report = runtime()?.block_on(suite.run())?.licensed(binary.licence);
     let last = std::mem::take(&mut *progress.lock().unwrap_or_else(PoisonError::into_inner));
     last.line().iter().for_each(|line| eprintln!("{line}"));
     println!("{}", report.text());
@@ -211,6 +214,7 @@ impl Conclusions {
     ) -> Report {
         let reproduce = self.binary.reproduce(None, self.seed, self.budget);
         Report::new(subject, declared, self.seed, self.budget, entries, reproduce)
+            .licensed(self.binary.licence)
     }
 }
 
@@ -228,6 +232,7 @@ impl Shared {
         let declared = runtime()?.block_on(suite::capabilities(harness))?;
         let report = self.conclusions.report(harness.subject(), declared, entries);
         let folder = self.conclusions.binary.reports();
+        report.summary().iter().for_each(|line| println!("{line}"));
         println!("report: {}", report.write(&folder)?.display());
         Ok(())
     }

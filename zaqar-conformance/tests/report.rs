@@ -89,6 +89,31 @@ fn the_xml_counts_failures_errors_and_skips_apart() {
 }
 
 #[test]
+fn the_blueprint_tells_of_the_run_and_what_is_not_shown() {
+    let page = mixed().licensed("Apache-2.0").blueprint();
+    let wanted = [
+        "2 of 5 cases and trials passed, budget smoke, seed 7",
+        "| G1 durable acknowledgement | conformant | 3 | `delay` `loss` `message` |",
+        "| G5 exclusive lease | **broken** | 1 | `claim` |",
+        "| G17 moving queues | not asked | 0 |  |",
+        "| answers lost (fault) | 17 |",
+        "- `claim.x.y`: FAILED",
+        "- `fault.x.y`: inconclusive",
+        "- `pop.x.y`: skipped",
+        "| declares | Claims |",
+        "| does not declare | Delay |",
+        "Licence of the driver: Apache-2.0.",
+    ];
+    for text in wanted {
+        assert!(page.contains(text), "{text} is missing: {page}");
+    }
+    for heading in ["Reliability", "Scalability", "Interoperability", "Openness"] {
+        assert!(page.contains(&format!("\n## {heading}\n")), "{heading}");
+    }
+    assert!(!page.contains("<script") && !page.contains(['\0', '\u{1b}']), "{page}");
+}
+
+#[test]
 fn a_guarantee_is_judged_by_what_was_asked_of_the_driver() {
     let verdicts = mixed().guarantees();
     assert_eq!(verdicts.get(&G1), Some(&Verdict::Conformant));
@@ -100,7 +125,7 @@ fn a_guarantee_is_judged_by_what_was_asked_of_the_driver() {
 fn all_forms_are_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let json = mixed().write(folder.path()).expect("the folder can be written to");
-    for kind in ["json", "txt", "html", "xml"] {
+    for kind in ["json", "txt", "html", "xml", "md"] {
         let file = json.with_extension(kind);
         let length = std::fs::metadata(&file).map(|file| file.len());
         assert!(length.is_ok_and(|length| length > 100), "{}", file.display());

@@ -1,6 +1,7 @@
-//! What a run of the suite says: as data, as JSON, as text, as a page and for whoever collects tests
-//! (JUnit).
+//! What a run of the suite says: as data, as JSON, as text, as a page, for whoever collects tests
+//! (JUnit), and as the driver's blueprint (Markdown).
 
+mod blueprint;
 mod chart;
 mod escape;
 mod html;
@@ -123,6 +124,8 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// The command that runs this again.
     pub reproduce: String,
+    /// The licence of the driver's package, as SPDX names it; empty if that is not known.
+    pub licence: String,
 }
 
 impl Report {
@@ -154,7 +157,15 @@ impl Report {
             profiles: profiles.collect(),
             entries,
             reproduce,
+            licence: String::new(),
         }
+    }
+
+    /// Names the licence of the driver's package.
+    #[must_use]
+    pub fn licensed(mut self, licence: impl Into<String>) -> Self {
+        self.licence = licence.into();
+        self
     }
 
     /// What came of the case or trial `id`; `None` if it was not run.
@@ -185,6 +196,23 @@ impl Report {
         }
     }
 
+    /// The verdicts, and how many cases and trials came to what, in lines: a test harness knows only of
+    /// passing, failing and leaving out, and calls a refusal that was as it must be a pass.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let mut words: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in &self.entries {
+            *words.entry(entry.outcome.word()).or_default() += 1;
+        }
+        let counts: Vec<String> =
+            words.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let verdict = |(profile, verdict): (&Profile, &Verdict)| {
+            format!("{:<14} {verdict:?}", format!("{profile:?}"))
+        };
+        let verdicts = self.profiles.iter().map(verdict);
+        verdicts.chain([format!("of {}: {}", self.entries.len(), counts.join(", "))]).collect()
+    }
+
     /// The report for people.
     #[must_use]
     pub fn text(&self) -> String {
@@ -198,10 +226,7 @@ impl Report {
         line(format!("declares {}", declared.join(" ")));
         line(format!("run again: {}", self.reproduce));
         line(String::new());
-        for (profile, verdict) in &self.profiles {
-            line(format!("{:<14} {verdict:?}", format!("{profile:?}")));
-        }
-        line(String::new());
+        self.summary().into_iter().for_each(&mut line);
         line(format!("counted in all: {}", self.counts()));
         line(String::new());
         for entry in &self.entries {
@@ -260,8 +285,15 @@ impl Report {
         junit::document(self)
     }
 
-    /// Writes the report as `<subject>.json`, `.txt`, `.html` and `.xml` (JUnit) into `folder`;
-    /// returns the first.
+    /// The driver's blueprint: what the run shows of its reliability, scalability, interoperability
+    /// and openness, in Markdown.
+    #[must_use]
+    pub fn blueprint(&self) -> String {
+        blueprint::page(self)
+    }
+
+    /// Writes the report as `<subject>.json`, `.txt`, `.html`, `.xml` (JUnit) and `.md` (the
+    /// blueprint) into `folder`; returns the first.
     ///
     /// # Errors
     /// If the folder cannot be made or written to.
@@ -273,6 +305,7 @@ impl Report {
         std::fs::write(file("txt"), self.text())?;
         std::fs::write(file("html"), self.html())?;
         std::fs::write(file("xml"), self.junit())?;
+        std::fs::write(file("md"), self.blueprint())?;
         Ok(json)
     }
 }

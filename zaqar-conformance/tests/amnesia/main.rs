@@ -21,6 +21,7 @@ fn main() -> ExitCode {
             package: env!("CARGO_PKG_NAME"),
             test: env!("CARGO_CRATE_NAME"),
             scratch: option_env!("CARGO_TARGET_TMPDIR"),
+            licence: env!("CARGO_PKG_LICENSE"),
         };
         return run(binary, || Availability::from(Forgetful::default()));
     }
