@@ -9,7 +9,7 @@ use zaqar_core::{ClaimId, MessageId, Timestamp, Ttl};
 use super::body::{Corrupt, Tag};
 
 /// An instant of a run: its place among all recorded instants, and the storage clock then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment {
     /// Ascends in real time over all workers: of two calls, the one whose end has a lower order
     /// than the other's beginning was over before it.
@@ -19,7 +19,7 @@ pub struct Moment {
 }
 
 /// A queue of the workload in one of its lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueueTag {
     /// Which queue.
     pub queue: u32,
@@ -48,7 +48,8 @@ pub struct PageRead {
 }
 
 /// What a call asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Posts one batch.
     Post {
@@ -118,7 +119,8 @@ pub struct Seen {
 }
 
 /// What a successful call answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// That it is done.
     Done,
@@ -129,7 +131,8 @@ pub enum Answer {
 }
 
 /// What became of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was acknowledged.
     Ok(Answer),
@@ -140,7 +143,7 @@ pub enum Outcome {
 }
 
 /// One call, from its beginning to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Who called.
     pub worker: u32,
@@ -213,7 +216,7 @@ impl fmt::Display for Call {
 }
 
 /// Everything that a workload did and saw.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The run that its tags carry.
     pub run: u64,

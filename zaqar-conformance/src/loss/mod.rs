@@ -1,12 +1,13 @@
 //! The ledger that finds lost messages, and the workloads that it watches.
 //!
 //! [`body`] makes messages that carry who posted them; [`ledger`] records every call into a
-//! [`history`]; [`verdict`] is a set of pure functions over that history. The workloads run against
-//! a driver in this process, through faults ([`crate::fault`]), or in a process that is killed.
+//! [`history`], which [`lines`] keeps as JSON lines; [`verdict`] is a set of pure functions over that
+//! history. The workloads run against a driver in this process, through faults ([`crate::fault`]), or in a process that is killed.
 
 pub mod body;
 pub mod history;
 pub mod ledger;
+pub mod lines;
 pub mod request;
 pub mod verdict;
 

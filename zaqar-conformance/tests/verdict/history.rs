@@ -182,7 +182,13 @@ impl Synthetic {
         self.call(action, Outcome::Ok(Answer::Messages(seen)));
     }
 
+    /// The verdict, whose findings must name calls that there are.
     pub(crate) fn judge(&self) -> Verdict {
-        judge(&self.history)
+        let verdict = judge(&self.history);
+        let known = |order: &u64| self.history.calls.iter().any(|c| c.invoked.order == *order);
+        for finding in verdict.findings() {
+            assert!(!finding.calls.is_empty() && finding.calls.iter().all(known), "{finding:?}");
+        }
+        verdict
     }
 }

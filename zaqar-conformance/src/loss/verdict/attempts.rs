@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Finding;
+use super::finding::{About, Finding, Kind};
 use crate::loss::body::Tag;
 use crate::loss::history::{Action, Answer, Call, History, Outcome, QueueTag};
 
@@ -63,5 +63,8 @@ fn contradiction(attempts: &[&Call]) -> Option<Finding> {
     });
     let (first, ids) = answers.next()?;
     let (other, others) = answers.find(|(_, others)| *others != ids)?;
-    Some(Finding(format!("{ids:?} by {first}, {others:?} by its repeat {other}")))
+    let Action::Post { tags, .. } = &first.action else { return None };
+    let about = tags.first().map_or(About::Queue(first.queue), |tag| About::Message(*tag));
+    let what = format!("{ids:?} by {first}, {others:?} by its repeat {other}");
+    Some(Finding::new(Kind::Contradicted, about, &[first, other], what))
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use zaqar_core::MessageId;
 
-use super::Finding;
+use super::finding::{About, Finding, Kind};
 use super::index::{Index, Post};
 use super::presence::owed;
+use crate::case::Guarantee;
 use crate::loss::body::Tag;
-use crate::loss::history::{Action, Answer, Call, Outcome};
+use crate::loss::history::{Action, Answer, Call, Outcome, QueueTag};
 
 /// Delivered though never posted, certainly not stored, or posted to another queue or another life
 /// of it.
@@ -16,23 +17,35 @@ pub(super) fn unexpected(index: &Index<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (tag, sightings) in &index.sightings {
         let Some(first) = sightings.first() else { continue };
+        let finding = |calls: &[&Call], what| {
+            Finding::new(Kind::Unexpected, About::Message(*tag), calls, what)
+        };
         let Some(post) = index.posts.get(tag) else {
-            findings.push(Finding(format!("{tag} of run {:x} was never posted", tag.run)));
+            let what = format!("{tag} of run {:x} was never posted, in {}", tag.run, first.call);
+            findings.push(finding(&[first.call], what));
             continue;
         };
         if !post.call.may_have_happened() {
             let what = format!("{tag} of the refused {}, in {}", post.call, first.call);
-            findings.push(Finding(what));
+            findings.push(finding(&[post.call, first.call], what));
         }
         for stray in sightings.iter().filter(|sighting| sighting.call.queue != post.call.queue) {
-            findings.push(Finding(format!("{tag} of {}, in {}", post.call, stray.call)));
+            let what = format!("{tag} of {}, in {}", post.call, stray.call);
+            let broken = of_another_queue(post.call.queue, stray.call.queue);
+            findings.push(finding(&[post.call, stray.call], what).breaking(broken));
         }
         let before = sightings.iter().find(|sighting| sighting.call.precedes(post.call));
         if let Some(before) = before {
-            findings.push(Finding(format!("{tag} of {}, before it in {}", post.call, before.call)));
+            let what = format!("{tag} of {}, before it in {}", post.call, before.call);
+            findings.push(finding(&[post.call, before.call], what));
         }
     }
     findings
+}
+
+/// What is broken by a message that came out of a queue that it was not posted to.
+fn of_another_queue(posted: QueueTag, seen: QueueTag) -> Guarantee {
+    if posted.queue == seen.queue { Guarantee::G11 } else { Guarantee::G4 }
 }
 
 /// Delivered with a body that no producer posted.
@@ -41,7 +54,10 @@ pub(super) fn corrupt(index: &Index<'_>) -> Vec<Finding> {
     for call in &index.history.calls {
         for seen in call.seen() {
             if let Err(corrupt) = &seen.tag {
-                findings.push(Finding(format!("{} with {corrupt}, in {call}", seen.id)));
+                let what = format!("{} with {corrupt}, in {call}", seen.id);
+                let about = index.by_id.get(&seen.id).map(|post| About::Message(post.tag));
+                let about = about.unwrap_or(About::Stored(seen.id));
+                findings.push(Finding::new(Kind::Corrupt, about, &[call], what));
             }
         }
     }
@@ -56,7 +72,12 @@ pub(super) fn duplicated(index: &Index<'_>) -> Vec<Finding> {
         let seen = sightings.iter().map(|sighting| sighting.seen.id);
         let ids: BTreeSet<MessageId> = acked.into_iter().chain(seen).collect();
         if ids.len() > 1 {
-            findings.push(Finding(format!("{tag} has the ids {ids:?}")));
+            let post = index.posts.get(tag).map(|post| post.call);
+            let mut shown = BTreeSet::new();
+            let firsts = sightings.iter().filter(|sighting| shown.insert(sighting.seen.id));
+            let calls: Vec<&Call> = post.into_iter().chain(firsts.map(|s| s.call)).collect();
+            let what = format!("{tag} has the ids {ids:?}");
+            findings.push(Finding::new(Kind::Duplicated, About::Message(*tag), &calls, what));
         }
     }
     findings
@@ -71,7 +92,12 @@ pub(super) fn batch_torn(index: &Index<'_>) -> Vec<Finding> {
             let ids = if let Answer::Posted(ids) = answer { ids.len() } else { 0 };
             if ids != tags.len() {
                 let what = format!("{ids} ids for {} messages from {call}", tags.len());
-                findings.push(Finding(what));
+                findings.push(Finding::new(
+                    Kind::BatchTorn,
+                    about_batch(call, tags),
+                    &[call],
+                    what,
+                ));
             }
         }
         findings.extend(stored_in_part(index, call, tags));
@@ -94,7 +120,8 @@ fn shown_in_part(index: &Index<'_>) -> Vec<Finding> {
             let missed = missing(index, tags, &met).find(|post| owed(index, *post, end));
             if let Some(missed) = missed {
                 let what = format!("{} of {call} is missing among them, in {end}", missed.tag);
-                findings.push(Finding(what));
+                let about = About::Message(missed.tag);
+                findings.push(Finding::new(Kind::BatchTorn, about, &[call, end], what));
             }
         }
     }
@@ -113,7 +140,13 @@ fn stored_in_part(index: &Index<'_>, call: &Call, tags: &[Tag]) -> Option<Findin
         return None;
     }
     let missed = missing(index, tags, &met).find(|post| owed(index, *post, end))?;
-    Some(Finding(format!("{} never came out of {call}, others did", missed.tag)))
+    let what = format!("{} never came out of {call}, others did", missed.tag);
+    let about = About::Message(missed.tag);
+    Some(Finding::new(Kind::BatchTorn, about, &[call, end], what))
+}
+
+fn about_batch(post: &Call, tags: &[Tag]) -> About {
+    tags.first().map_or(About::Queue(post.queue), |tag| About::Message(*tag))
 }
 
 fn missing<'i, 'h>(

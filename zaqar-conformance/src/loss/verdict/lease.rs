@@ -2,7 +2,7 @@
 
 use zaqar_core::ClaimId;
 
-use super::Finding;
+use super::finding::{About, Finding, Kind};
 use super::index::{ClaimCalls, Index};
 use crate::loss::history::{Action, Call};
 
@@ -10,10 +10,13 @@ use crate::loss::history::{Action, Call};
 pub(super) fn double_claimed(index: &Index<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (tag, sightings) in &index.sightings {
+        let finding = |calls: &[&Call], what| {
+            Finding::new(Kind::DoubleClaimed, About::Message(*tag), calls, what)
+        };
         let takers: Vec<&Call> =
             sightings.iter().map(|sighting| sighting.call).filter(|call| call.takes()).collect();
         if let Some((one, other)) = two_holders(index, &takers) {
-            findings.push(Finding(format!("{tag} taken by {one} and by {other}")));
+            findings.push(finding(&[one, other], format!("{tag} taken by {one} and by {other}")));
         }
         let shown = sightings
             .iter()
@@ -24,7 +27,8 @@ pub(super) fn double_claimed(index: &Index<'_>) -> Vec<Finding> {
                 taker.precedes(list) && !follows(index, taker, list) && is_claim(taker)
             });
             if let Some(holder) = holder {
-                findings.push(Finding(format!("{tag} held by {holder}, shown free by {list}")));
+                let what = format!("{tag} held by {holder}, shown free by {list}");
+                findings.push(finding(&[holder, list], what));
             }
         }
     }
@@ -105,7 +109,9 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
     for call in index.history.calls.iter().filter(|call| call.is_ok()) {
         match &call.action {
             Action::Renew { claim, .. } if is_over(index, *claim, call) => {
-                findings.push(Finding(format!("{claim} was over and renewed by {call}")));
+                let what = format!("{claim} was over and renewed by {call}");
+                let about = About::Claim(*claim);
+                findings.push(Finding::new(Kind::Unfenced, about, &[call], what));
             }
             Action::Delete { ids, claims: Some(claims) } => {
                 if !claims.iter().all(|claim| is_over(index, *claim, call)) {
@@ -117,7 +123,8 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
                         || index.may_be_expired(*post, call.ended.at.as_millis());
                     if !gone {
                         let what = format!("{} removed under an ended claim by {call}", post.tag);
-                        findings.push(Finding(what));
+                        let about = About::Message(post.tag);
+                        findings.push(Finding::new(Kind::Unfenced, about, &[call], what));
                     }
                 }
             }

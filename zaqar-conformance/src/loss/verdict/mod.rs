@@ -6,6 +6,7 @@
 
 mod attempts;
 mod content;
+mod finding;
 mod index;
 mod lease;
 mod order;
@@ -16,17 +17,8 @@ use std::fmt;
 use super::history::History;
 use crate::counts::Counts;
 use attempts::Attempts;
+pub use finding::{About, Finding, Kind};
 use index::Index;
-
-/// One thing that no order of effects explains, in words, with the calls that show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding(pub String);
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What a history shows. Every list of findings must be empty.
 #[derive(Debug, Clone, Default)]
@@ -80,22 +72,27 @@ impl Verdict {
     #[must_use]
     pub fn sets(&self) -> [(&'static str, &[Finding]); 15] {
         [
-            ("lost", &self.lost),
-            ("early", &self.early),
-            ("late", &self.late),
-            ("unexpected", &self.unexpected),
-            ("corrupt", &self.corrupt),
-            ("double-claimed", &self.double_claimed),
-            ("resurrected", &self.resurrected),
-            ("stepped-over", &self.stepped_over),
-            ("repeated", &self.repeated),
-            ("misordered", &self.misordered),
-            ("batch-torn", &self.batch_torn),
-            ("duplicated", &self.duplicated),
-            ("contradicted", &self.contradicted),
-            ("unfenced", &self.unfenced),
-            ("stuck", &self.stuck),
+            (Kind::Lost.name(), &self.lost),
+            (Kind::Early.name(), &self.early),
+            (Kind::Late.name(), &self.late),
+            (Kind::Unexpected.name(), &self.unexpected),
+            (Kind::Corrupt.name(), &self.corrupt),
+            (Kind::DoubleClaimed.name(), &self.double_claimed),
+            (Kind::Resurrected.name(), &self.resurrected),
+            (Kind::SteppedOver.name(), &self.stepped_over),
+            (Kind::Repeated.name(), &self.repeated),
+            (Kind::Misordered.name(), &self.misordered),
+            (Kind::BatchTorn.name(), &self.batch_torn),
+            (Kind::Duplicated.name(), &self.duplicated),
+            (Kind::Contradicted.name(), &self.contradicted),
+            (Kind::Unfenced.name(), &self.unfenced),
+            (Kind::Stuck.name(), &self.stuck),
         ]
+    }
+
+    /// Every finding, set by set.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.sets().into_iter().flat_map(|(_, findings)| findings)
     }
 
     /// What the run did, in numbers.

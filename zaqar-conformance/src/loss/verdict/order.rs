@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zaqar_core::MessageId;
 
-use super::Finding;
+use super::finding::{About, Finding, Kind};
 use super::index::Index;
 use super::presence::owed;
 use crate::loss::body::Tag;
@@ -21,7 +21,8 @@ pub(super) fn stepped_over(index: &Index<'_>) -> Vec<Finding> {
             let first = walk.pages.first().is_some_and(|first| post.call.precedes(first));
             if !first && post.call.precedes(end) && !met.contains(&id) && owed(index, post, end) {
                 let what = format!("{} {id} of {}, not met up to {end}", post.tag, post.call);
-                findings.push(Finding(what));
+                let about = About::Message(post.tag);
+                findings.push(Finding::new(Kind::SteppedOver, about, &[post.call, end], what));
             }
         }
     }
@@ -32,10 +33,15 @@ pub(super) fn stepped_over(index: &Index<'_>) -> Vec<Finding> {
 pub(super) fn repeated(index: &Index<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for walk in index.walks.values() {
-        let mut met = BTreeSet::new();
+        let mut met: BTreeMap<MessageId, &Call> = BTreeMap::new();
         for page in &walk.pages {
-            for seen in page.seen().iter().filter(|seen| !met.insert(seen.id)) {
-                findings.push(Finding(format!("{} met again in {page}", seen.id)));
+            for seen in page.seen() {
+                if let Some(before) = met.insert(seen.id, page) {
+                    let about = seen.tag.as_ref();
+                    let about = about.map_or(About::Stored(seen.id), |tag| About::Message(*tag));
+                    let what = format!("{} met again in {page}", seen.id);
+                    findings.push(Finding::new(Kind::Repeated, about, &[before, page], what));
+                }
             }
         }
     }
@@ -69,7 +75,10 @@ fn out_of_order<'s>(
         if let Some(before) = latest.insert(tag.producer, tag)
             && posted_before(index, tag, before)
         {
-            return Some(Finding(format!("{before} ahead of {tag} in {call}")));
+            let posts = [tag, before].into_iter().filter_map(|tag| index.posts.get(&tag));
+            let calls: Vec<&Call> = posts.map(|post| post.call).chain([call]).collect();
+            let what = format!("{before} ahead of {tag} in {call}");
+            return Some(Finding::new(Kind::Misordered, About::Message(tag), &calls, what));
         }
     }
     None

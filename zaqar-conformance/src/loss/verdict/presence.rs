@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zaqar_core::MessageId;
 
-use super::Finding;
+use super::finding::{About, Finding, Kind};
 use super::index::{Index, Post};
-use crate::loss::body::Tag;
 use crate::loss::history::{Action, Call, Outcome, QueueTag};
 
 /// Acknowledged, owed to the last look at its queue, and absent from it.
@@ -14,9 +13,11 @@ pub(super) fn lost(index: &Index<'_>) -> Vec<Finding> {
     let mut absent: BTreeMap<QueueTag, Vec<Finding>> = BTreeMap::new();
     for (post, id) in index.acknowledged() {
         let queue = post.call.queue;
+        let finding =
+            |calls: &[&Call], what| Finding::new(Kind::Lost, About::Message(post.tag), calls, what);
         if let Some(closed) = closed_before(index, post) {
             let what = format!("{} {id} acknowledged by {} after {closed}", post.tag, post.call);
-            absent.entry(queue).or_default().push(Finding(what));
+            absent.entry(queue).or_default().push(finding(&[post.call, closed], what));
             continue;
         }
         let Some(look) = index.last_look(queue) else { continue };
@@ -30,7 +31,7 @@ pub(super) fn lost(index: &Index<'_>) -> Vec<Finding> {
             || index.may_be_expired(post, end.ended.at.as_millis());
         if !there && !explained {
             let what = format!("{} {id} acknowledged by {}, absent at {end}", post.tag, post.call);
-            absent.entry(queue).or_default().push(Finding(what));
+            absent.entry(queue).or_default().push(finding(&[post.call, end], what));
         }
     }
     // A pop without an answer took messages that nobody can name, but no more than it asked for.
@@ -56,7 +57,7 @@ pub(super) fn early(index: &Index<'_>) -> Vec<Finding> {
         for (post, id) in index.acknowledged().filter(|(post, _)| post.call.queue == end.queue) {
             if post.call.precedes(first) && !met.contains(&id) && owed(index, post, end) {
                 let what = format!("{} {id} of {}, absent from {end}", post.tag, post.call);
-                findings.push(Finding(what));
+                findings.push(early_at(post, end, what));
             }
         }
     }
@@ -69,10 +70,15 @@ pub(super) fn early(index: &Index<'_>) -> Vec<Finding> {
             post.call.queue == get.queue && post.call.precedes(get) && owed(index, **post, get)
         };
         if let Some(post) = index.by_id.get(&id).filter(asked) {
-            findings.push(Finding(format!("{} {id} of {}, absent at {get}", post.tag, post.call)));
+            let what = format!("{} {id} of {}, absent at {get}", post.tag, post.call);
+            findings.push(early_at(*post, get, what));
         }
     }
     findings
+}
+
+fn early_at(post: Post<'_>, read: &Call, what: String) -> Finding {
+    Finding::new(Kind::Early, About::Message(post.tag), &[post.call, read], what)
 }
 
 /// Whether `post` must still be there when `read` ended.
@@ -91,7 +97,8 @@ pub(super) fn late(index: &Index<'_>) -> Vec<Finding> {
             let call = sighting.call;
             if call.invoked.at.as_millis() >= over_ms.saturating_add(1) {
                 let what = format!("{} of {}, over at {end_ms} ms, in {call}", post.tag, post.call);
-                findings.push(Finding(what));
+                let about = About::Message(post.tag);
+                findings.push(Finding::new(Kind::Late, about, &[post.call, call], what));
             }
         }
     }
@@ -107,7 +114,8 @@ pub(super) fn resurrected(index: &Index<'_>) -> Vec<Finding> {
         let Some(removal) = removal else { continue };
         for again in sightings.iter().filter(|sighting| removal.precedes(sighting.call)) {
             let what = format!("{tag} {} removed by {removal}, in {}", again.seen.id, again.call);
-            findings.push(Finding(what));
+            let (about, calls) = (About::Message(*tag), [post.call, removal, again.call]);
+            findings.push(Finding::new(Kind::Resurrected, about, &calls, what));
         }
     }
     findings
@@ -118,9 +126,12 @@ pub(super) fn stuck(index: &Index<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for queue in &index.history.drained {
         let Some(look) = index.last_look(*queue) else { continue };
-        let known = |tag: &Result<Tag, _>| tag.as_ref().is_ok_and(|t| index.posts.contains_key(t));
-        for (id, _) in look.seen.iter().filter(|(_, seen)| known(&seen.tag)) {
-            findings.push(Finding(format!("{id} is left after the drain, in {}", look.end)));
+        for (id, seen) in &look.seen {
+            let Ok(tag) = &seen.tag else { continue };
+            let Some(post) = index.posts.get(tag) else { continue };
+            let what = format!("{tag} {id} is left after the drain, in {}", look.end);
+            let about = About::Message(*tag);
+            findings.push(Finding::new(Kind::Stuck, about, &[post.call, look.end], what));
         }
     }
     findings
