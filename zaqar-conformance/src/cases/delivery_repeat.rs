@@ -20,6 +20,12 @@ cases! {
         methods: ["delivery_complete", "delivery_list_exhausted"],
         summary: "A completion that is told again under the same lease records nothing twice and brings nothing back.",
     }
+    recorded_outcome_stays = "delivery.complete.recorded_stays" {
+        level: Extended(Subscriptions),
+        guarantees: [G3, G13],
+        methods: ["delivery_complete", "delivery_list_exhausted"],
+        summary: "What is recorded of a message stays as it is when something else is told under the same lease.",
+    }
     only_leased_messages_are_completed = "delivery.complete.as_leased" {
         level: Extended(Subscriptions),
         guarantees: [G13],
@@ -87,6 +93,32 @@ async fn repeated_completion_changes_nothing(ctx: &Context) -> CaseResult {
     check_eq!(records, [(*nth(&posted, 1)?, 1), (*nth(&posted, 2)?, 2)], "what is recorded");
     let backlog = outbox.outbox_backlog().await?;
     check_eq!((backlog.retries, backlog.exhausted), (0, 2), "retries and given up");
+    Ok(())
+}
+
+async fn recorded_outcome_stays(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("stays").await?;
+    subscribe(ctx, &queue, "http://a.example/").await?;
+    let posted = ctx.post_n(&queue, 3, 86_400).await?;
+    let outbox = ctx.data.outbox();
+    let exhausted = |reason: &str| DeliveryOutcome::Exhausted { reason: reason.to_owned() };
+    let retry = |seconds| DeliveryOutcome::Retry { not_before: in_s(ctx, seconds) };
+    let at_first = [retry(10), DeliveryOutcome::Delivered, exhausted("at first")];
+    let later = [DeliveryOutcome::Delivered, exhausted("later"), retry(5)];
+    let deliveries = lease(ctx, 60).await?;
+    for (outcomes, release) in [(at_first, false), (later, true)] {
+        let outcomes: Vec<_> = posted.iter().copied().zip(outcomes).collect();
+        outbox.delivery_complete(only(&deliveries)?, &outcomes, release).await?;
+    }
+    ctx.advance(5).await?;
+    check!(lease(ctx, 60).await?.is_empty(), "a given-up message, or a retry before its time");
+    ctx.advance(5).await?;
+    let deliveries = lease(ctx, 60).await?;
+    check_eq!(sent(&deliveries), pick(&posted, [0])?, "what is tried again");
+    let page = outbox.delivery_list_exhausted(&queue, None, limit(10)?).await?;
+    let records: Vec<(MessageId, String)> =
+        page.items.into_iter().map(|record| (record.message, record.reason)).collect();
+    check_eq!(records, [(*nth(&posted, 2)?, "at first".to_owned())], "what is given up");
     Ok(())
 }
 

@@ -105,3 +105,89 @@ async fn checkpoint(
     let row = sqlx::query(pragma).fetch_one(connection).await?;
     Ok((row.try_get(1)?, row.try_get(2)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+    use sqlx::{ConnectOptions as _, raw_sql};
+
+    use super::*;
+
+    const SHORT: &str = "INSERT INTO t VALUES (zeroblob(3000))";
+    /// Over a thousand pages.
+    const LONG: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1500) \
+                        INSERT INTO t SELECT zeroblob(3000) FROM n";
+
+    /// A database whose log holds what `write` writes.
+    async fn logged(folder: &Path, write: &'static str) -> SqliteConnection {
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("logged.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .pragma("wal_autocheckpoint", "0");
+        let mut connection = options.connect().await.expect("a database");
+        for statement in ["CREATE TABLE t (body BLOB)", write] {
+            raw_sql(statement).execute(&mut connection).await.expect("a statement");
+        }
+        connection
+    }
+
+    async fn pages_and_done(connection: &mut SqliteConnection) -> (i64, i64) {
+        checkpoint(connection, "PRAGMA wal_checkpoint(NOOP)").await.expect("a look at the log")
+    }
+
+    #[tokio::test]
+    async fn a_short_log_is_left_alone_until_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = logged(folder.path(), SHORT).await;
+        let checkpoints = Checkpoints::default();
+        let copied = pass(&mut connection, &checkpoints, 0, false).await.expect("a pass");
+        let (pages, done) = pages_and_done(&mut connection).await;
+        assert!(pages > 0 && (copied, done) == (0, 0), "{done} of {pages} pages, {copied} told");
+        let copied = pass(&mut connection, &checkpoints, 0, true).await.expect("the last pass");
+        assert_eq!(pages_and_done(&mut connection).await, (pages, pages));
+        assert_eq!(copied, pages);
+    }
+
+    #[tokio::test]
+    async fn a_long_log_is_copied_and_not_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut connection = logged(folder.path(), LONG).await;
+        let checkpoints = Checkpoints::default();
+        let copied = pass(&mut connection, &checkpoints, 0, false).await.expect("a pass");
+        let (pages, done) = pages_and_done(&mut connection).await;
+        assert!(pages >= PAGES_MIN && (copied, done) == (pages, pages), "{done} of {pages}");
+        let again = pass(&mut connection, &checkpoints, copied, false).await.expect("a pass");
+        assert_eq!(again, pages, "nothing new is left to copy");
+    }
+
+    #[tokio::test]
+    async fn a_stopped_checkpointer_has_copied_everything() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = logged(folder.path(), SHORT).await;
+        let second = SqliteConnectOptions::new().filename(folder.path().join("logged.db"));
+        let second = second.connect().await.expect("a second connection");
+        let checkpoints = Arc::new(Checkpoints::default());
+        checkpoints.stop();
+        run(second, checkpoints).await;
+        let (pages, done) = pages_and_done(&mut writer).await;
+        assert!(pages > 0 && done == pages, "{done} of {pages} pages");
+    }
+
+    #[tokio::test]
+    async fn the_writer_copies_when_it_is_asked_and_then_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut watching = logged(folder.path(), SHORT).await;
+        let writer = Engine::open(&folder.path().join("logged.db"), "").expect("a writer");
+        let checkpoints = Checkpoints::default();
+        checkpoints.help(&writer);
+        assert_eq!(pages_and_done(&mut watching).await.1, 0, "nobody asked");
+        checkpoints.writer_wanted.store(true, Ordering::Release);
+        checkpoints.help(&writer);
+        let (pages, done) = pages_and_done(&mut watching).await;
+        assert!(pages > 0 && done == pages, "{done} of {pages} pages");
+        assert!(!checkpoints.writer_wanted.load(Ordering::Acquire));
+    }
+}
