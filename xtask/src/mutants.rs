@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom as _;
+use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
 use crate::process;
@@ -23,6 +23,10 @@ use crate::workspace::Workspace;
 const TOOL_VERSION: &str = "27.1.0";
 /// What is changed: the data plane, not the control plane beside it.
 const FILES: &str = "zaqar-storage-sql/src/sqlite/*.rs";
+/// What of it is left out, as it decides no message's fate: how a file is found, set up and watched
+/// (`config`, `open`, `file`), when its log is copied (`checkpoint`), how many operations share a turn
+/// (`intake`), how a statement reaches SQLite (`engine`). The crate's own tests ask about these.
+const LEFT_OUT: [&str; 6] = ["config", "open", "file", "checkpoint", "intake", "engine"];
 const PACKAGE: &str = "zaqar-storage-sql";
 /// Where the tool keeps its logs, and the result.
 const OUTPUT: &str = "target/mutants";
@@ -32,7 +36,7 @@ const RESULT: &str = "docs/reports/mutants-sqlite.txt";
 #[derive(Args)]
 pub(crate) struct MutantsArgs {
     /// How many changes are drawn, those that do not compile included
-    #[arg(long, default_value_t = 210)]
+    #[arg(long, default_value_t = 200)]
     sample: usize,
     /// What draws them
     #[arg(long, default_value_t = 1)]
@@ -46,8 +50,10 @@ pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
     install()?;
     let all = names(workspace)?;
     let chosen: Vec<&String> = if args.only.is_empty() {
-        let mut dice = StdRng::seed_from_u64(args.seed);
-        let mut drawn: Vec<&String> = all.choose_multiple(&mut dice, args.sample).collect();
+        // A larger sample by the same seed holds the smaller one.
+        let mut drawn: Vec<&String> = all.iter().collect();
+        drawn.shuffle(&mut StdRng::seed_from_u64(args.seed));
+        drawn.truncate(args.sample);
         drawn.sort();
         drawn
     } else {
@@ -78,6 +84,7 @@ fn install() -> Result<()> {
 fn names(workspace: &Workspace) -> Result<Vec<String>> {
     let mut list = workspace.cargo();
     list.args(["mutants", "--list", "--json", "--package", PACKAGE, "--file", FILES]);
+    list.args(left_out());
     let listed: Vec<Value> = serde_json::from_str(&process::capture(&mut list)?)?;
     let name = |mutant: &Value| Some(mutant.get("name")?.as_str()?.to_owned());
     listed.iter().map(name).collect::<Option<_>>().context("a change without a name")
@@ -89,7 +96,7 @@ fn run(workspace: &Workspace, chosen: &[&String]) -> Result<()> {
     let patterns: Vec<String> = chosen.iter().map(|name| escaped(name)).collect();
     let mut command = workspace.cargo();
     command.args(["mutants", "--package", PACKAGE, "--file", FILES, "--test-tool", "nextest"]);
-    command.args(["--re", &format!("^(?:{})$", patterns.join("|"))]);
+    command.args(left_out()).args(["--re", &format!("^(?:{})$", patterns.join("|"))]);
     command.args(["--timeout", "900", "--build-timeout", "900", "--no-shuffle", "--colors=never"]);
     command.arg("--output").arg(output);
     command.args(["--", "--test", "conformance", "--profile", "mutants"]);
@@ -98,6 +105,11 @@ fn run(workspace: &Workspace, chosen: &[&String]) -> Result<()> {
     // 2: some changes went unnoticed; 3: some made a test run too long. Both are results.
     ensure!(matches!(status.code(), Some(0 | 2 | 3)), "cargo-mutants failed: {status}");
     Ok(())
+}
+
+fn left_out() -> impl Iterator<Item = String> {
+    let file = |name: &&str| ["--exclude".to_owned(), FILES.replace('*', name)];
+    LEFT_OUT.iter().flat_map(file)
 }
 
 /// `name` as a regular expression that fits nothing else.
@@ -143,6 +155,7 @@ fn result(all: &[String], args: &MutantsArgs, outcomes: &Outcomes) -> String {
     // Writing to a text cannot fail.
     let mut line = |line: String| writeln!(text, "{line}").unwrap_or_default();
     line(format!("cargo-mutants {TOOL_VERSION}, {FILES}, suite at its smoke budget"));
+    line(format!("left out: {}", LEFT_OUT.join(", ")));
     line(format!("{} changes possible, {tried} tried, seed {}", all.len(), args.seed));
     line(format!("{} did not compile, {viable} did", of("Unviable").len()));
     line(format!("caught {noticed} of {viable} ({}.{} %)", share / 10, share % 10));

@@ -1,8 +1,8 @@
 //! Garbage collection: physical removal of what has been over for the margin, in bounded steps.
 //!
 //! Nothing here decides what is visible; it removes what no read shows any more. Each step selects
-//! and deletes in one statement, so it can never act on a stale look (L13 of the fault list: a
-//! message claimed since is simply not selected).
+//! and deletes in one statement, so it can never act on a stale look: a message claimed since is
+//! simply not selected.
 
 use std::time::{Duration, Instant};
 
