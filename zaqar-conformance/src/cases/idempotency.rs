@@ -43,6 +43,12 @@ cases! {
         methods: ["message_post", "gc", "sweep"],
         summary: "A key is remembered as long as it was asked to be, whatever is collected; afterwards a post stores anew.",
     }
+    forgotten_key_is_removed = "idempotency.keep.removed" {
+        level: Core,
+        guarantees: [G3],
+        methods: ["message_post", "gc"],
+        summary: "A key whose time and margin are over is removed by the collection, and not twice.",
+    }
     racing_repeats_store_once = "idempotency.race.stores_once" {
         level: Core,
         guarantees: [G2, G3],
@@ -137,6 +143,20 @@ async fn key_outlives_a_purge(ctx: &Context) -> CaseResult {
     let again = post(ctx, &queue, key("k", 1, 6_000)?).await?;
     check_eq!((again.ids, again.repeated), (first.ids, true), "the repeat");
     check!(ctx.list_all(&queue).await?.is_empty(), "a repeat brought messages back");
+    Ok(())
+}
+
+async fn forgotten_key_is_removed(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("removed").await?;
+    let posted = post(ctx, &queue, key("k", 1, 6_000)?).await?;
+    ctx.data.messages().message_bulk_delete(&queue, &posted.ids, None).await?;
+    // Whatever else there is to remove goes first.
+    ctx.advance(5_000).await?;
+    gc(ctx, 300).await?;
+    check_eq!(gc(ctx, 300).await?, 0, "rows removed while the key is kept");
+    ctx.advance(1_301).await?;
+    check!(gc(ctx, 300).await? > 0, "a key that is over is never removed");
+    check_eq!(gc(ctx, 300).await?, 0, "rows removed by the next collection");
     Ok(())
 }
 

@@ -40,6 +40,7 @@ mod queue;
 mod queue_list;
 mod refusal;
 mod reopen;
+mod stats_race;
 mod subscription;
 
 use crate::case::Case;
@@ -78,6 +79,7 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         delivery_repeat::CASES,
         pool::CASES,
         catalogue::CASES,
+        stats_race::CASES,
         reopen::CASES,
         cancel::CASES,
         refusal::CASES,
