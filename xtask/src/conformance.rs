@@ -30,6 +30,8 @@ enum Backend {
     Redis,
     RedisCluster,
     Mongo,
+    /// The example of a driver of one's own
+    CustomDriver,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -69,6 +71,7 @@ impl Backend {
                 &[("conformance_cluster", ""), ("faults", "redis-cluster::")],
             ),
             Self::Mongo => ("zaqar-storage-mongo", &[("conformance", ""), ("faults", "mongo")]),
+            Self::CustomDriver => ("custom-driver", &[("conformance", "")]),
         }
     }
 }

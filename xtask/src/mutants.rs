@@ -70,12 +70,8 @@ pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
     broken
 }
 
+/// Nothing is done where that version is there already.
 fn install() -> Result<()> {
-    let mut version = Command::new("cargo-mutants");
-    version.args(["mutants", "--version"]);
-    if process::succeeds(&mut version) && process::capture(&mut version)?.contains(TOOL_VERSION) {
-        return Ok(());
-    }
     let mut install = Command::new("cargo");
     process::run(install.args(["install", "--locked", "cargo-mutants", "--version", TOOL_VERSION]))
 }
