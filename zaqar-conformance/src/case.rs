@@ -8,6 +8,7 @@ use serde::Serialize;
 use zaqar_core::{Capability, Error, InvalidId};
 
 use crate::context::Context;
+use crate::loss::explain::Exhibit;
 
 /// The guarantees of `docs/guarantees.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -131,6 +132,8 @@ pub struct Failure {
     pub inconclusive: bool,
     /// What the driver does not declare and the case needs, beside what it is about.
     pub lacks: Option<Capability>,
+    /// What shows it to people, if a ledger recorded what led to it.
+    pub exhibit: Option<Box<Exhibit>>,
 }
 
 impl Failure {
@@ -138,14 +141,14 @@ impl Failure {
     #[track_caller]
     pub fn broken(evidence: impl fmt::Display) -> Self {
         let evidence = format!("{evidence} (at {})", place(Location::caller()));
-        Self { evidence, inconclusive: false, lacks: None }
+        Self { evidence, inconclusive: false, lacks: None, exhibit: None }
     }
 
     /// The case could not show anything either way.
     #[track_caller]
     pub fn inconclusive(reason: impl fmt::Display) -> Self {
         let evidence = format!("{reason} (at {})", place(Location::caller()));
-        Self { evidence, inconclusive: true, lacks: None }
+        Self { evidence, inconclusive: true, lacks: None, exhibit: None }
     }
 
     /// The case needs what the driver does not declare.
@@ -156,6 +159,12 @@ impl Failure {
             lacks,
             ..Self::inconclusive(format!("the driver does not declare {capability:?} too"))
         }
+    }
+
+    /// The same with what shows it to people.
+    #[must_use]
+    pub fn showing(self, exhibit: Option<Exhibit>) -> Self {
+        Self { exhibit: exhibit.map(Box::new), ..self }
     }
 }
 

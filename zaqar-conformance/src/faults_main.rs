@@ -186,14 +186,15 @@ impl UnderFire {
         let runtime = runtime()?;
         // Asked before the backend is broken: a driver that does not survive it answers nothing.
         let declared = runtime.block_on(suite::capabilities(&harness)).map_err(|f| f.evidence)?;
-        let known = Some((harness.subject(), declared));
+        let subject = harness.subject();
+        let known = Some((subject.clone(), declared));
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
         let Conclusions { seed, budget, .. } = self.conclusions;
         let run = TrialRun { harness, seed, budget };
         let entry = runtime.block_on(suite::entry_of_trial(trial, run));
         // Not waited for: a task that the suite gave up on may never yield.
         runtime.shutdown_background();
-        self.conclusions.conclude(place, name, entry)
+        self.conclusions.conclude(place, name, &subject, entry)
     }
 
     fn write_report(&self) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use zaqar_core::Capabilities;
 use crate::case::{Case, Guarantee, Level};
 use crate::harness::{Availability, CHILD_VARIABLE, Namespace, Subject};
 use crate::progress::Progress;
-use crate::report::{Entry, Outcome, Report};
+use crate::report::{Entry, Outcome, Report, exhibit_name};
 use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
 
 /// Makes a test binary (`harness = false`) of a function that returns a
@@ -162,11 +162,12 @@ impl Conclusions {
         Self { binary, seed, budget, entries: Mutex::new(Vec::new()) }
     }
 
-    /// Turns what came of one case or trial into what the test harness understands.
+    /// Turns what came of one case or trial on `subject` into what the test harness understands.
     pub(crate) fn conclude(
         &self,
         place: usize,
         name: &str,
+        subject: &Subject,
         entry: Entry,
     ) -> Result<Completion, Failed> {
         let concluded = match &entry.outcome {
@@ -180,13 +181,27 @@ impl Conclusions {
             Outcome::Failed { evidence } if entry.level == Level::Provisional => {
                 Ok(Completion::ignored_with(format!("provisional: {evidence}")))
             }
-            Outcome::Failed { evidence } => Err(self.failed(name, &entry, evidence)),
+            Outcome::Failed { evidence } => {
+                let files = self.exhibited(subject, &entry);
+                Err(self.failed(name, &entry, &format!("{evidence}{files}")))
+            }
             Outcome::Inconclusive { reason } => {
                 Err(self.failed(name, &entry, &format!("inconclusive: {reason}")))
             }
         };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push((place, entry));
         concluded
+    }
+
+    /// Writes what shows the failure to people; names the files, a line each.
+    fn exhibited(&self, subject: &Subject, entry: &Entry) -> String {
+        let Some(exhibit) = &entry.exhibit else { return String::new() };
+        let name = exhibit_name(subject, &entry.id, self.seed);
+        match exhibit.write(&self.binary.reports(), &name) {
+            Ok(files) => files.iter().map(|file| format!("\nsee: {}", file.display())).collect(),
+            // The failure is the driver's, whatever becomes of the files.
+            Err(error) => format!("\nits files could not be written: {error:#}"),
+        }
     }
 
     fn failed(&self, name: &str, entry: &Entry, evidence: &str) -> Failed {
@@ -253,8 +268,9 @@ fn listed(shared: &Arc<Shared>) -> Vec<Trial> {
                 }
             };
             let Conclusions { seed, budget, .. } = shared.conclusions;
+            let subject = harness.subject();
             let entry = item.run(TrialRun { harness, seed, budget })?;
-            shared.conclusions.conclude(place, &name, entry)
+            shared.conclusions.conclude(place, &name, &subject, entry)
         })
     });
     listed.collect()

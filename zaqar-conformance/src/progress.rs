@@ -56,7 +56,14 @@ mod tests {
     use crate::case::Level;
 
     fn entry(id: &str, outcome: Outcome) -> Entry {
-        Entry { id: id.into(), level: Level::Core, guarantees: vec![], outcome, elapsed_ms: 1_150 }
+        Entry {
+            id: id.into(),
+            level: Level::Core,
+            guarantees: vec![],
+            outcome,
+            elapsed_ms: 1_150,
+            exhibit: None,
+        }
     }
 
     #[test]

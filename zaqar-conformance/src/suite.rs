@@ -16,6 +16,7 @@ use crate::case::{Case, Failure, Guarantee, Level};
 use crate::context::Context;
 use crate::counts::Counts;
 use crate::harness::Harness;
+use crate::loss::explain::Exhibit;
 use crate::report::{Entry, Outcome, Report};
 
 /// The seed of a smoke run that names none, so that two of them ask the same.
@@ -196,6 +197,25 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     format!("a panic: {}", text.unwrap_or("without text"))
 }
 
+/// What came of a case or trial, and what it left behind.
+struct Ended {
+    outcome: Outcome,
+    exhibit: Option<Box<Exhibit>>,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, exhibit: None }
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(mut failure: Failure) -> Self {
+        let exhibit = failure.exhibit.take();
+        Self { outcome: outcome_of(failure), exhibit }
+    }
+}
+
 fn outcome_of(failure: Failure) -> Outcome {
     if let Some(capability) = failure.lacks {
         Outcome::Undeclared { capability }
@@ -243,23 +263,24 @@ async fn run_case(harness: &Arc<dyn Harness>, case: &Case, seed: u64) -> Outcome
 }
 
 /// Runs one trial.
-async fn run_trial(trial: SuiteTrial, run: TrialRun) -> Outcome {
+async fn run_trial(trial: SuiteTrial, run: TrialRun) -> Ended {
     if let Some(outcome) = waived(&run.harness, &trial.name) {
-        return outcome;
+        return outcome.into();
     }
     if let Some(capability) = trial.capability {
         match capabilities(&run.harness).await {
             Ok(declared) if declared.has(capability) => {}
-            Ok(_) => return Outcome::Undeclared { capability },
-            Err(failure) => return outcome_of(failure),
+            Ok(_) => return Outcome::Undeclared { capability }.into(),
+            Err(failure) => return failure.into(),
         }
     }
-    match AssertUnwindSafe((trial.run)(run)).catch_unwind().await {
+    let outcome = match AssertUnwindSafe((trial.run)(run)).catch_unwind().await {
         Err(payload) => Outcome::Failed { evidence: panic_text(payload.as_ref()) },
-        Ok(Err(failure)) => outcome_of(failure),
+        Ok(Err(failure)) => return failure.into(),
         Ok(Ok(TrialEnd::Passed { counts })) => Outcome::Passed { counts },
         Ok(Ok(TrialEnd::Skipped { reason })) => Outcome::Skipped { by: "harness".into(), reason },
-    }
+    };
+    outcome.into()
 }
 
 /// What the driver declares.
@@ -397,7 +418,8 @@ impl Suite {
 pub(crate) async fn entry_of_case(case: &'static Case, run: TrialRun) -> Entry {
     let begun = Instant::now();
     let limit = CASE_TIME_MAX;
-    let outcome = watched(limit, async move { run_case(&run.harness, case, run.seed).await }).await;
+    let outcome =
+        watched(limit, async move { run_case(&run.harness, case, run.seed).await.into() }).await;
     entry(case.id, case.level, case.guarantees, outcome, begun)
 }
 
@@ -412,16 +434,16 @@ pub(crate) async fn entry_of_trial(trial: SuiteTrial, run: TrialRun) -> Entry {
 /// Runs `work` as a task of its own and gives up on it after `limit`: a broken driver may keep a
 /// loop that waits for an end from ever yielding. Giving up says nothing about the driver, which
 /// may only be slow, so it is no failure, and no pass either.
-async fn watched(limit: Duration, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+async fn watched(limit: Duration, work: impl Future<Output = Ended> + Send + 'static) -> Ended {
     let task = tokio::spawn(work);
     let abort = task.abort_handle();
     match tokio::time::timeout(limit, task).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed { evidence: format!("the task ended: {error}") },
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => Outcome::Failed { evidence: format!("the task ended: {error}") }.into(),
         Err(_) => {
             abort.abort();
             let reason = format!("it did not end within {} s", limit.as_secs());
-            Outcome::Inconclusive { reason }
+            Outcome::Inconclusive { reason }.into()
         }
     }
 }
@@ -430,11 +452,11 @@ fn entry(
     id: &str,
     level: Level,
     guarantees: &[Guarantee],
-    outcome: Outcome,
+    Ended { outcome, exhibit }: Ended,
     begun: Instant,
 ) -> Entry {
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Entry { id: id.into(), level, guarantees: guarantees.to_vec(), outcome, elapsed_ms }
+    Entry { id: id.into(), level, guarantees: guarantees.to_vec(), outcome, elapsed_ms, exhibit }
 }
 
 /// Which cases and trials show each guarantee, for the suite's own tests and documents.

@@ -11,7 +11,14 @@ const HOSTILE: &str = "</pre><script>alert(1)</script> \" ' & \0 ]]> \u{1b}[31m"
 #[cfg(test)]
 fn entry(id: &str, guarantees: &[Guarantee], outcome: Outcome) -> Entry {
     let guarantees = guarantees.to_vec();
-    Entry { id: id.into(), level: Level::Core, guarantees, outcome, elapsed_ms: 1_234 }
+    Entry {
+        id: id.into(),
+        level: Level::Core,
+        guarantees,
+        outcome,
+        elapsed_ms: 1_234,
+        exhibit: None,
+    }
 }
 
 #[cfg(test)]

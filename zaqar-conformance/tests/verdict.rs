@@ -5,6 +5,13 @@
 #[path = "verdict/history.rs"]
 mod synthetic;
 
+#[cfg(test)]
+#[path = "verdict/explaining.rs"]
+mod explaining;
+#[cfg(test)]
+#[path = "verdict/shrinking.rs"]
+mod shrinking;
+
 use synthetic::{Synthetic, claim, id, tag};
 use zaqar_conformance::loss::history::{Action, Answer, Outcome};
 use zaqar_conformance::loss::verdict::{Conclusion, Verdict};

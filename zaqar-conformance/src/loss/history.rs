@@ -109,6 +109,25 @@ pub enum Action {
     DeleteQueue,
 }
 
+impl Action {
+    /// The word for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Post { .. } => "post",
+            Self::Claim { .. } => "claim",
+            Self::Renew { .. } => "renew",
+            Self::Release { .. } => "release",
+            Self::Delete { .. } => "delete",
+            Self::Pop { .. } => "pop",
+            Self::List(_) => "list",
+            Self::Get { .. } => "get",
+            Self::Purge => "purge",
+            Self::DeleteQueue => "delete queue",
+        }
+    }
+}
+
 /// A message as an answer showed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
@@ -196,18 +215,7 @@ impl Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match &self.action {
-            Action::Post { .. } => "post",
-            Action::Claim { .. } => "claim",
-            Action::Renew { .. } => "renew",
-            Action::Release { .. } => "release",
-            Action::Delete { .. } => "delete",
-            Action::Pop { .. } => "pop",
-            Action::List(_) => "list",
-            Action::Get { .. } => "get",
-            Action::Purge => "purge",
-            Action::DeleteQueue => "delete queue",
-        };
+        let name = self.action.name();
         let (from, to) = (self.invoked, self.ended);
         let (start_ms, end_ms) = (from.at.as_millis(), to.at.as_millis());
         write!(f, "{name} by w{} on {} ", self.worker, self.queue)?;

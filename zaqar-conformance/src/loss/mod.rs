@@ -2,13 +2,15 @@
 //!
 //! [`body`] makes messages that carry who posted them; [`ledger`] records every call into a
 //! [`history`], which [`lines`] keeps as JSON lines; [`verdict`] is a set of pure functions over that
-//! history. The workloads run against a driver in this process, through faults ([`crate::fault`]), or in a process that is killed.
+//! history, [`shrink`] leaves the calls of it that show a finding, and [`explain`] tells people of it. The workloads run against a driver in this process, through faults ([`crate::fault`]), or in a process that is killed.
 
 pub mod body;
+pub mod explain;
 pub mod history;
 pub mod ledger;
 pub mod lines;
 pub mod request;
+pub mod shrink;
 pub mod verdict;
 
 mod claimer;

@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use zaqar_core::{Capabilities, Capability, Clock, DisciplinedClock, ManualClock, Ttl};
 
 use super::body::Tag;
+use super::explain::{Exhibit, examine};
 use super::history::{PageRead, QueueTag};
 use super::ledger::Ledger;
 use super::request::Request;
 use super::shuffle::shuffled;
-use super::verdict::{self, Conclusion};
+use super::verdict::Conclusion;
 use super::worker::{Books, Direct, LEASE_S_MAX, Target, WorkQueue, Worker};
 use super::workload::{Size, WorkQueues, Workload, claim_id, join};
 use crate::case::Failure;
@@ -107,7 +108,7 @@ impl Stage {
 pub(crate) fn conclude(books: &Books, declared: &Capabilities, counts: &Counts) -> TrialResult {
     let resolution_ms = if declared.has(Capability::VirtualTime) { 0 } else { RESOLUTION_MS };
     let history = books.ledger.history(resolution_ms, declared.has(Capability::Fifo));
-    let verdict = verdict::judge(&history);
+    let (verdict, exhibit) = examine(&history);
     let conclusion = verdict.conclusion();
     if conclusion != Conclusion::Broken {
         // What the books show says more than an answer that nobody can explain.
@@ -115,7 +116,10 @@ pub(crate) fn conclude(books: &Books, declared: &Capabilities, counts: &Counts) 
     }
     match conclusion {
         Conclusion::Clean => Ok(TrialEnd::Passed { counts: verdict.counts().and(counts) }),
-        Conclusion::Broken => Err(Failure::broken(verdict)),
+        Conclusion::Broken => {
+            let told = exhibit.as_ref().map(Exhibit::summary).unwrap_or_default();
+            Err(Failure::broken(format!("{told}\n{verdict}")).showing(exhibit))
+        }
         Conclusion::Inconclusive(reason) => Err(Failure::inconclusive(reason)),
     }
 }

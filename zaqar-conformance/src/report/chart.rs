@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::escape::escaped;
+use super::escaped;
 
 const ROW: u64 = 22;
 const LABELS: u64 = 430;

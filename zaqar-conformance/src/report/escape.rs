@@ -2,7 +2,7 @@
 
 /// `text` with everything replaced that means something in HTML or XML, within an element or within
 /// a quoted attribute, and with what no XML document may hold shown as U+FFFD.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::chart::bars;
-use super::escape::escaped;
+use super::escaped;
 use super::{Entry, Outcome, Report};
 use crate::case::Guarantee;
 use crate::counts::in_words;
 use crate::harness::Subject;
+use crate::loss::explain::Exhibit;
 use crate::profile::Verdict;
 
 /// Cases and trials that the picture of the slowest shows.
@@ -104,16 +105,24 @@ fn broken(report: &Report) -> String {
     });
     let item = |entry: &Entry| {
         format!(
-            "<h3 class=\"{}\">{} {}</h3><pre>{}</pre>",
+            "<h3 class=\"{}\">{} {}</h3><pre>{}</pre>{}",
             class_of(&entry.outcome),
             entry.outcome.word(),
             escaped(&entry.id),
-            escaped(&entry.outcome.detail())
+            escaped(&entry.outcome.detail()),
+            entry.exhibit.as_deref().map(shown).unwrap_or_default()
         )
     };
     let items: String = found.map(item).collect();
     let items = if items.is_empty() { "<p>Nothing.</p>".to_owned() } else { items };
     format!("<h2>Broken or in doubt</h2>{items}")
+}
+
+/// The picture of what failed, and its explanation.
+fn shown(exhibit: &Exhibit) -> String {
+    let Exhibit { picture, explanation, .. } = exhibit;
+    let explanation = escaped(explanation);
+    format!("{picture}<details><summary>Explanation</summary><pre>{explanation}</pre></details>")
 }
 
 /// What workloads and faults counted: all together, then by trial.

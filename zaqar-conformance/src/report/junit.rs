@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::escape::escaped;
+use super::escaped;
 use super::{Entry, Outcome, Report};
 use crate::case::Level;
 

@@ -7,6 +7,8 @@ mod escape;
 mod html;
 mod junit;
 
+pub(crate) use escape::escaped;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use zaqar_core::{Capabilities, Capability};
 use crate::case::{Guarantee, Level};
 use crate::counts::Counts;
 use crate::harness::Subject;
+use crate::loss::explain::Exhibit;
 use crate::profile::{Profile, Verdict};
 use crate::suite::Budget;
 
@@ -101,6 +104,15 @@ pub struct Entry {
     pub outcome: Outcome,
     /// How long it took.
     pub elapsed_ms: u64,
+    /// What shows to people how it failed, if a ledger recorded what led to it.
+    #[serde(skip)]
+    pub exhibit: Option<Box<Exhibit>>,
+}
+
+/// What the files of a failed trial's exhibit are called: the subject, the trial and the seed.
+#[must_use]
+pub fn exhibit_name(subject: &Subject, id: &str, seed: u64) -> String {
+    format!("{}-{id}-{seed}", subject.slug())
 }
 
 /// What a run of the suite says of a driver.
@@ -293,7 +305,8 @@ impl Report {
     }
 
     /// Writes the report as `<subject>.json`, `.txt`, `.html`, `.xml` (JUnit) and `.md` (the
-    /// blueprint) into `folder`; returns the first.
+    /// blueprint) into `folder`, and the exhibits of what failed beside them
+    /// ([`Exhibit::write`], as [`exhibit_name`] has it); returns the first.
     ///
     /// # Errors
     /// If the folder cannot be made or written to.
@@ -306,6 +319,11 @@ impl Report {
         std::fs::write(file("html"), self.html())?;
         std::fs::write(file("xml"), self.junit())?;
         std::fs::write(file("md"), self.blueprint())?;
+        for entry in &self.entries {
+            if let Some(exhibit) = &entry.exhibit {
+                exhibit.write(folder, &exhibit_name(&self.subject, &entry.id, self.seed))?;
+            }
+        }
         Ok(json)
     }
 }

@@ -182,6 +182,10 @@ impl Synthetic {
         self.call(action, Outcome::Ok(Answer::Messages(seen)));
     }
 
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
     /// The verdict, whose findings must name calls that there are.
     pub(crate) fn judge(&self) -> Verdict {
         let verdict = judge(&self.history);

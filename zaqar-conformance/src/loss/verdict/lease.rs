@@ -110,8 +110,8 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
         match &call.action {
             Action::Renew { claim, .. } if is_over(index, *claim, call) => {
                 let what = format!("{claim} was over and renewed by {call}");
-                let about = About::Claim(*claim);
-                findings.push(Finding::new(Kind::Unfenced, about, &[call], what));
+                let calls: Vec<&Call> = life_of(index, *claim, call).chain([call]).collect();
+                findings.push(Finding::new(Kind::Unfenced, About::Claim(*claim), &calls, what));
             }
             Action::Delete { ids, claims: Some(claims) } => {
                 if !claims.iter().all(|claim| is_over(index, *claim, call)) {
@@ -124,7 +124,9 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
                     if !gone {
                         let what = format!("{} removed under an ended claim by {call}", post.tag);
                         let about = About::Message(post.tag);
-                        findings.push(Finding::new(Kind::Unfenced, about, &[call], what));
+                        let lives = claims.iter().flat_map(|claim| life_of(index, *claim, call));
+                        let calls: Vec<&Call> = lives.chain([call]).collect();
+                        findings.push(Finding::new(Kind::Unfenced, about, &calls, what));
                     }
                 }
             }
@@ -132,6 +134,18 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The calls that made `claim` and ended it before `call`.
+fn life_of<'h>(
+    index: &Index<'h>,
+    claim: ClaimId,
+    call: &Call,
+) -> impl Iterator<Item = &'h Call> + use<'h> {
+    let calls = index.claims.get(&claim);
+    let made = calls.and_then(|calls| calls.creates.first()).copied();
+    let released = calls.and_then(|calls| calls.releases.iter().find(|r| r.precedes(call)));
+    made.into_iter().chain(released.copied())
 }
 
 /// Whether `claim` certainly was over when `call` began.
