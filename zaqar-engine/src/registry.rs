@@ -78,19 +78,83 @@ pub fn schemes() -> impl Iterator<Item = &'static str> {
     expect(unused_variables, reason = "a build without backends opens nothing")
 )]
 pub async fn open(uri: &str, options: &StoreOptions) -> Result<Stores, OpenError> {
-    let Some((scheme, _rest)) = uri.split_once(':') else {
-        let reason = format!("it names no scheme; this build has {}", known());
-        return Err(OpenError::InvalidUri { reason });
-    };
-    let scheme = scheme.to_ascii_lowercase();
-    let backend = BACKENDS.iter().find(|backend| backend.schemes.contains(&scheme.as_str()));
-    match backend.map(|backend| backend.feature) {
+    let (scheme, feature) = of(uri)?;
+    match feature {
         #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
         Some("sqlite" | "postgres" | "mysql") => open_sql(uri, options).await,
         #[cfg(feature = "redis")]
         Some("redis") => open_redis(uri, options).await,
         #[cfg(feature = "mongo")]
         Some("mongo") => open_mongo(uri, options).await,
+        _ => Err(unknown_scheme(&scheme)),
+    }
+}
+
+/// The scheme of `uri`, and the feature that its driver needs, if there is such a driver.
+fn of(uri: &str) -> Result<(String, Option<&'static str>), OpenError> {
+    let Some((scheme, _rest)) = uri.split_once(':') else {
+        let reason = format!("it names no scheme; this build has {}", known());
+        return Err(OpenError::InvalidUri { reason });
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let backend = BACKENDS.iter().find(|backend| backend.schemes.contains(&scheme.as_str()));
+    let feature = backend.map(|backend| backend.feature);
+    Ok((scheme, feature))
+}
+
+/// Where a store called `name` lies beside the one at `uri`, on the same backend under the same
+/// settings: to be removed again. Nothing is made yet.
+///
+/// # Errors
+/// As [`open`]; `InvalidUri` if `name` holds other than lower-case letters and digits.
+#[cfg_attr(
+    not(any(
+        feature = "sqlite",
+        feature = "postgres",
+        feature = "mysql",
+        feature = "redis",
+        feature = "mongo"
+    )),
+    expect(unused_variables, reason = "a build without backends opens nothing")
+)]
+pub fn scratch_uri(uri: &str, name: &str) -> Result<String, OpenError> {
+    let (scheme, feature) = of(uri)?;
+    match feature {
+        #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+        Some("sqlite" | "postgres" | "mysql") => zaqar_storage_sql::scratch::uri(uri, name),
+        #[cfg(feature = "redis")]
+        Some("redis") => zaqar_storage_redis::scratch::uri(uri, name),
+        #[cfg(feature = "mongo")]
+        Some("mongo") => zaqar_storage_mongo::scratch::uri(uri, name),
+        _ => Err(unknown_scheme(&scheme)),
+    }
+}
+
+/// Removes the store called `name` beside the one at `uri`; silent if there is none.
+///
+/// # Errors
+/// As [`scratch_uri`]; `Backend` if it cannot be removed: some of it may be left.
+#[cfg_attr(
+    not(any(
+        feature = "sqlite",
+        feature = "postgres",
+        feature = "mysql",
+        feature = "redis",
+        feature = "mongo"
+    )),
+    expect(unused_variables, reason = "a build without backends opens nothing")
+)]
+pub async fn scratch_remove(uri: &str, name: &str) -> Result<(), OpenError> {
+    let (scheme, feature) = of(uri)?;
+    match feature {
+        #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+        Some("sqlite" | "postgres" | "mysql") => {
+            zaqar_storage_sql::scratch::remove(uri, name).await
+        }
+        #[cfg(feature = "redis")]
+        Some("redis") => zaqar_storage_redis::scratch::remove(uri, name).await,
+        #[cfg(feature = "mongo")]
+        Some("mongo") => zaqar_storage_mongo::scratch::remove(uri, name).await,
         _ => Err(unknown_scheme(&scheme)),
     }
 }

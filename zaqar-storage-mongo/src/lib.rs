@@ -33,6 +33,7 @@ mod removals;
 mod rows;
 mod safety;
 mod schema;
+pub mod scratch;
 mod stats;
 mod step;
 mod store;

@@ -8,6 +8,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, Value};
 use zaqar_core::{OpenError, Timestamp};
 
+use crate::config::{Config, Mode};
+
 /// What is asked of every server of a store.
 #[derive(Debug)]
 pub(crate) struct Checks {
@@ -21,6 +23,20 @@ pub(crate) struct Checks {
     /// Whether a new connection to an unsafe server is refused: not while the store is being opened,
     /// which examines its servers itself and says more.
     pub(crate) enforced: AtomicBool,
+}
+
+impl Checks {
+    /// What the servers that `config` names are asked.
+    pub(crate) fn of(config: &Config, unreliable: bool) -> Self {
+        Self {
+            unreliable,
+            attested: config.attested.clone(),
+            wait_replicas: config.wait_replicas,
+            wait_aof: config.wait_aof,
+            may_fail_over: config.mode != Mode::Single,
+            enforced: AtomicBool::new(false),
+        }
+    }
 }
 
 /// A setting that may lose data.

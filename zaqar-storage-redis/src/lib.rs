@@ -23,6 +23,7 @@ mod outbox;
 mod posts;
 mod registry;
 mod removals;
+pub mod scratch;
 mod stats;
 mod store;
 mod subscriptions;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use zaqar_core::{DriverInfo, OpenError};
 
 use crate::checks::{Checks, Findings};
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::driver::{RedisControl, RedisData};
 use crate::error::{Failure, open_error};
 use crate::gate::Gate;
@@ -21,14 +21,7 @@ use crate::{OpenOptions, RedisDrivers};
 /// [`OpenError`] says what is wrong with the URI, the servers or their settings. Nothing was changed.
 pub async fn open(uri: &str, options: OpenOptions) -> Result<RedisDrivers, OpenError> {
     let config = Config::parse(uri)?;
-    let checks = Arc::new(Checks {
-        unreliable: options.unreliable,
-        attested: config.attested.clone(),
-        wait_replicas: config.wait_replicas,
-        wait_aof: config.wait_aof,
-        may_fail_over: config.mode != Mode::Single,
-        enforced: AtomicBool::new(false),
-    });
+    let checks = Arc::new(Checks::of(&config, options.unreliable));
     let topology = Topology::new(config.clone(), Arc::clone(&checks));
     topology.refresh().await.map_err(failed)?;
     let findings = examine(&topology, &checks).await?;

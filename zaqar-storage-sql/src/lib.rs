@@ -23,6 +23,7 @@ mod origins;
 mod payload;
 #[cfg(feature = "postgres")]
 mod postgres;
+pub mod scratch;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
@@ -95,9 +96,11 @@ pub async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, OpenErr
         "postgres" | "postgresql" => postgres::open(uri, options).await,
         #[cfg(feature = "mysql")]
         "mysql" | "mariadb" => mysql::open(uri, options).await,
-        other => Err(OpenError::UnknownScheme {
-            scheme: other.to_owned(),
-            hint: format!("this build of zaqar-storage-sql opens {SCHEMES:?}"),
-        }),
+        other => Err(unknown_scheme(other)),
     }
+}
+
+fn unknown_scheme(scheme: &str) -> OpenError {
+    let hint = format!("this build of zaqar-storage-sql opens {SCHEMES:?}");
+    OpenError::UnknownScheme { scheme: scheme.to_owned(), hint }
 }

@@ -7,8 +7,9 @@ use anyhow::Context;
 use async_trait::async_trait;
 use zaqar_conformance::{Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject, Waiver};
 use zaqar_core::Clock;
-use zaqar_storage_sql::OpenOptions;
+use zaqar_storage_sql::{OpenOptions, scratch};
 
+/// The file beside which those of the namespaces lie.
 struct SqliteHarness {
     folder: PathBuf,
 }
@@ -18,9 +19,8 @@ impl SqliteHarness {
         Self { folder: Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance-sqlite") }
     }
 
-    /// The file is found from the namespace alone: a child process opens the same one.
-    fn file(&self, ns: &Namespace) -> PathBuf {
-        self.folder.join(format!("{ns}.db"))
+    fn uri(&self) -> String {
+        format!("sqlite://{}", self.folder.join("store.db").display())
     }
 }
 
@@ -37,23 +37,14 @@ impl Harness for SqliteHarness {
 
     async fn open(&self, ns: &Namespace, clock: Arc<dyn Clock>) -> anyhow::Result<Drivers> {
         std::fs::create_dir_all(&self.folder).context("making the folder")?;
-        let uri = format!("sqlite://{}", self.file(ns).display());
+        // The file is found from the namespace alone: a child process opens the same one.
+        let uri = scratch::uri(&self.uri(), ns.as_str())?;
         let drivers = zaqar_storage_sql::open(&uri, OpenOptions::new(clock)).await?;
         Ok(Drivers { control: drivers.control, data: drivers.data })
     }
 
     async fn wipe(&self, ns: &Namespace) -> anyhow::Result<()> {
-        for suffix in ["", "-wal", "-shm"] {
-            let mut file = self.file(ns).into_os_string();
-            file.push(suffix);
-            match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).context("removing the file");
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        Ok(scratch::remove(&self.uri(), ns.as_str()).await?)
     }
 
     fn process(&self) -> Option<&dyn ProcessControl> {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use zaqar_conformance::{
     Availability, Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject, Waiver,
 };
 use zaqar_core::Clock;
-use zaqar_storage_sql::OpenOptions;
+use zaqar_storage_sql::{OpenOptions, scratch};
 use zaqar_testbed::Service;
 
 /// Connections of each handle: enough to race, few enough for many cases at once.
@@ -20,11 +18,9 @@ struct MySqlHarness {
 }
 
 impl MySqlHarness {
-    /// The server's URI with another database in it, and our parameters.
-    fn uri(&self, database: &str) -> String {
-        let (base, query) = self.uri.split_once('?').unwrap_or((&self.uri, ""));
-        let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
-        format!("{server}/{database}?connections={CONNECTIONS}&{query}")
+    fn new(server: &str) -> Self {
+        let mark = if server.contains('?') { '&' } else { '?' };
+        Self { uri: format!("{server}{mark}connections={CONNECTIONS}") }
     }
 }
 
@@ -41,18 +37,13 @@ impl Harness for MySqlHarness {
 
     async fn open(&self, ns: &Namespace, clock: Arc<dyn Clock>) -> anyhow::Result<Drivers> {
         // The database is found from the namespace alone: a child process opens the same one.
-        let uri = self.uri(&ns.to_string());
+        let uri = scratch::uri(&self.uri, ns.as_str())?;
         let drivers = zaqar_storage_sql::open(&uri, OpenOptions::new(clock)).await?;
         Ok(Drivers { control: drivers.control, data: drivers.data })
     }
 
     async fn wipe(&self, ns: &Namespace) -> anyhow::Result<()> {
-        let options: sqlx::mysql::MySqlConnectOptions = self.uri.parse()?;
-        let mut connection = options.connect().await.context("reaching the server")?;
-        let drop = format!("DROP DATABASE IF EXISTS `{ns}`");
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await?;
-        connection.close().await?;
-        Ok(())
+        Ok(scratch::remove(&self.uri, ns.as_str()).await?)
     }
 
     fn process(&self) -> Option<&dyn ProcessControl> {
@@ -65,7 +56,7 @@ impl Harness for MySqlHarness {
 }
 
 zaqar_conformance::main!(|| match zaqar_testbed::uri(Service::Mysql) {
-    Some(uri) => Availability::from(MySqlHarness { uri }),
+    Some(uri) => Availability::from(MySqlHarness::new(&uri)),
     None => Availability::Absent {
         backend: "mysql",
         variable: "ZAQAR_TEST_MYSQL_URI",

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use zaqar_conformance::{
     Availability, Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject, Waiver,
 };
 use zaqar_core::Clock;
-use zaqar_storage_sql::OpenOptions;
+use zaqar_storage_sql::{OpenOptions, scratch};
 use zaqar_testbed::Service;
 
 /// Connections of each handle: enough to race, few enough for many cases at once.
@@ -20,10 +18,9 @@ struct PostgresHarness {
 }
 
 impl PostgresHarness {
-    /// The schema is found from the namespace alone: a child process opens the same one.
-    fn uri(&self, ns: &Namespace) -> String {
-        let mark = if self.uri.contains('?') { '&' } else { '?' };
-        format!("{}{mark}schema={ns}&connections={CONNECTIONS}", self.uri)
+    fn new(server: &str) -> Self {
+        let mark = if server.contains('?') { '&' } else { '?' };
+        Self { uri: format!("{server}{mark}connections={CONNECTIONS}") }
     }
 }
 
@@ -39,20 +36,14 @@ impl Harness for PostgresHarness {
     }
 
     async fn open(&self, ns: &Namespace, clock: Arc<dyn Clock>) -> anyhow::Result<Drivers> {
-        let drivers = zaqar_storage_sql::open(&self.uri(ns), OpenOptions::new(clock)).await?;
+        // The schema is found from the namespace alone: a child process opens the same one.
+        let uri = scratch::uri(&self.uri, ns.as_str())?;
+        let drivers = zaqar_storage_sql::open(&uri, OpenOptions::new(clock)).await?;
         Ok(Drivers { control: drivers.control, data: drivers.data })
     }
 
     async fn wipe(&self, ns: &Namespace) -> anyhow::Result<()> {
-        let options: sqlx::postgres::PgConnectOptions = self.uri.parse()?;
-        // What a test leaves behind need not survive a crash.
-        let options = options.options([("synchronous_commit", "off")]);
-        let mut connection = options.connect().await.context("reaching the server")?;
-        let drop = format!("DROP SCHEMA IF EXISTS {ns} CASCADE");
-        sqlx::query("SET client_min_messages = error").execute(&mut connection).await?;
-        sqlx::query(AssertSqlSafe(drop)).execute(&mut connection).await?;
-        connection.close().await?;
-        Ok(())
+        Ok(scratch::remove(&self.uri, ns.as_str()).await?)
     }
 
     fn process(&self) -> Option<&dyn ProcessControl> {
@@ -65,7 +56,7 @@ impl Harness for PostgresHarness {
 }
 
 zaqar_conformance::main!(|| match zaqar_testbed::uri(Service::Postgres) {
-    Some(uri) => Availability::from(PostgresHarness { uri }),
+    Some(uri) => Availability::from(PostgresHarness::new(&uri)),
     None => Availability::Absent {
         backend: "postgres",
         variable: "ZAQAR_TEST_POSTGRES_URI",

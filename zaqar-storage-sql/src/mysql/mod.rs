@@ -40,6 +40,7 @@ mod removal_step;
 mod removals;
 mod row;
 mod rows;
+pub(crate) mod scratch;
 mod server;
 mod session;
 mod settings;

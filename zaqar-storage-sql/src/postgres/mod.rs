@@ -34,6 +34,7 @@ mod post_step;
 mod posts;
 mod removals;
 mod rows;
+pub(crate) mod scratch;
 mod server;
 mod session;
 mod settings;

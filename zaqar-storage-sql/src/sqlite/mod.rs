@@ -39,6 +39,7 @@ mod posts;
 mod reader;
 mod removals;
 mod rows;
+pub(crate) mod scratch;
 mod shared;
 mod statement;
 mod stats;
