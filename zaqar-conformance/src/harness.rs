@@ -131,7 +131,8 @@ pub trait ChildNode: Send {
     async fn kill(self: Box<Self>) -> anyhow::Result<()>;
 }
 
-/// The process ring for a driver that lives in its caller's process: the test binary starts itself.
+/// The process ring for a driver that lives in its caller's process: the binary starts itself, with
+/// its own arguments.
 ///
 /// [`main!`](crate::main) makes such a child open the harness's store and serve the suite's
 /// workload commands, so an embedded driver's harness only returns this from
@@ -145,6 +146,7 @@ impl ProcessControl for SelfSpawn {
     async fn spawn(&self, ns: &Namespace) -> anyhow::Result<Box<dyn ChildNode>> {
         let binary = std::env::current_exe().context("the test binary's own path")?;
         let mut child = Command::new(binary)
+            .args(std::env::args_os().skip(1))
             .env(CHILD_VARIABLE, ns.as_str())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -155,6 +157,13 @@ impl ProcessControl for SelfSpawn {
         let stdout = child.stdout.take().context("the child's standard output")?;
         Ok(Box::new(SpawnedChild { child, stdin, lines: BufReader::new(stdout).lines() }))
     }
+}
+
+/// The namespace that this process is to serve, if [`SelfSpawn`] started it: see
+/// [`serve_child`](crate::serve_child).
+#[must_use]
+pub fn child_namespace() -> Option<Namespace> {
+    std::env::var(CHILD_VARIABLE).ok().map(Namespace::from_text)
 }
 
 struct SpawnedChild {

@@ -32,9 +32,10 @@ mod order;
 pub use case::{Case, CaseResult, Failure, Guarantee, Level};
 pub use context::Context;
 pub use counts::Counts;
+pub use fault::serve_child;
 pub use harness::{
     Availability, ChildNode, Drivers, Harness, Namespace, ProcessControl, SelfSpawn, Subject,
-    Waiver,
+    Waiver, child_namespace,
 };
 pub use profile::{Profile, Verdict};
 pub use report::{Outcome, Report};

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use zaqar_core::Capabilities;
 
 use crate::case::{Case, Guarantee, Level};
-use crate::harness::{Availability, CHILD_VARIABLE, Namespace, Subject};
+use crate::harness::{Availability, Namespace, Subject, child_namespace};
 use crate::progress::Progress;
 use crate::report::{Entry, Outcome, Report, exhibit_name};
 use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
@@ -95,8 +95,8 @@ fn try_run(
     binary: Binary,
     make: impl FnOnce() -> Availability + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    if let Ok(namespace) = std::env::var(CHILD_VARIABLE) {
-        return serve_as_child(make(), &Namespace::from_text(namespace));
+    if let Some(namespace) = child_namespace() {
+        return serve_as_child(make(), &namespace);
     }
     let budget = Budget::from_env()?;
     let seed = suite::seed_from_env(budget)?;
@@ -118,7 +118,7 @@ fn serve_as_child(availability: Availability, ns: &Namespace) -> anyhow::Result<
     let Availability::Ready(harness) = availability else {
         anyhow::bail!("the child process has no backend");
     };
-    runtime()?.block_on(crate::fault::serve(harness, ns))?;
+    runtime()?.block_on(crate::serve_child(harness, ns))?;
     Ok(ExitCode::SUCCESS)
 }
 

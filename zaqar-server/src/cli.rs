@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand};
 use zaqar_engine::EngineError;
 
 use crate::banner::banner;
+#[cfg(feature = "check")]
+use crate::check::{self, CheckArgs, CheckError};
 use crate::config::{Config, ConfigError, Layers, document, import};
 use crate::migrate::{self, MigrateCommand};
 use crate::policy::{self, command::PolicyCommand};
@@ -74,6 +76,9 @@ enum Command {
     /// Move queues from pool to pool while they are in use
     #[command(subcommand)]
     Migrate(MigrateCommand),
+    /// Prove the message store's backend with the conformance suite, beside what is in it
+    #[cfg(feature = "check")]
+    Check(CheckArgs),
     /// Explain who may do what, or print the rules
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -111,6 +116,9 @@ enum Refused {
     Question(String),
     #[error("{0}")]
     Migrate(EngineError),
+    #[cfg(feature = "check")]
+    #[error(transparent)]
+    Check(#[from] CheckError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error(transparent)]
@@ -158,6 +166,8 @@ fn run(cli: Cli, stages: &Stages) -> Result<ExitCode, Refused> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Migrate(command)) => migrate(&cli.load(stages)?, command),
+        #[cfg(feature = "check")]
+        Some(Command::Check(args)) => check(&cli.load(stages)?, args, cli.log_level.is_some()),
         Some(Command::Policy(PolicyCommand::Sample)) => {
             print(&policy::command::sample())?;
             Ok(ExitCode::SUCCESS)
@@ -274,6 +284,31 @@ fn migrate(config: &Config, command: &MigrateCommand) -> Result<ExitCode, Refuse
         told.map_err(Refused::Migrate)?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Asks the message store; any other one can be named by `--storage`.
+#[cfg(feature = "check")]
+fn check(config: &Config, args: &CheckArgs, logs: bool) -> Result<ExitCode, Refused> {
+    let uri = config.message_store.uri.expose().to_owned();
+    let target = check::Target { uri, unreliable: config.general.unreliable };
+    if let Some(served) = check::serve_as_child(&target) {
+        served?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Each of hundreds of stores would say the same once more; what is wrong is in the report.
+    if logs {
+        telemetry::log::init(&config.log).map_err(Refused::Log)?;
+    }
+    let stop = async {
+        match Signals::listen() {
+            Ok(mut signals) => signals.next().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let tell = |text: &str| drop(io::stderr().write_all(text.as_bytes()));
+    let report = check::run(&target, args, stop, tell)?;
+    print(&report.text())?;
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 /// The signals that end the program.

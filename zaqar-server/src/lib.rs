@@ -18,6 +18,8 @@ mod admin;
 mod assemble;
 pub mod auth;
 mod banner;
+#[cfg(feature = "check")]
+mod check;
 pub mod cli;
 pub mod config;
 mod data_file;

@@ -12,7 +12,7 @@ mod process;
 mod serve;
 mod wire;
 
-pub(crate) use serve::serve;
+pub use serve::serve_child;
 
 use std::sync::Arc;
 

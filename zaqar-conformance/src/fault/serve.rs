@@ -32,8 +32,13 @@ impl Clock for FollowedClock {
     }
 }
 
-/// Opens the store at the time of the first line, then answers line by line.
-pub(crate) async fn serve(harness: Arc<dyn Harness>, ns: &Namespace) -> anyhow::Result<()> {
+/// Serves the suite that started this process as its child ([`SelfSpawn`](crate::SelfSpawn)): opens
+/// the store at the time of the first line, then answers line by line on standard output, until
+/// standard input ends or the process is killed.
+///
+/// # Errors
+/// If the store cannot be opened, or a line is not of the suite.
+pub async fn serve_child(harness: Arc<dyn Harness>, ns: &Namespace) -> anyhow::Result<()> {
     let clock = Arc::new(FollowedClock::default());
     let mut lines = input_lines();
     let mut opened: Option<Drivers> = None;

@@ -6,6 +6,8 @@ mod support;
 mod admin;
 #[cfg(test)]
 mod answers;
+#[cfg(all(test, feature = "check"))]
+mod check;
 #[cfg(test)]
 mod dead_owner;
 #[cfg(test)]
