@@ -65,6 +65,7 @@ mod any {
                 })
             ),
             id().prop_map(|id| Action::Get { id }),
+            Just(Action::Count),
             Just(Action::Purge),
             Just(Action::DeleteQueue),
         ]
@@ -82,6 +83,8 @@ mod any {
             prop::collection::vec(id(), 0..4).prop_map(|ids| Outcome::Ok(Answer::Posted(ids))),
             prop::collection::vec(seen(), 0..4)
                 .prop_map(|seen| Outcome::Ok(Answer::Messages(seen))),
+            (any::<u64>(), any::<u64>())
+                .prop_map(|(claimed, free)| Outcome::Ok(Answer::Counted { claimed, free })),
             Just(Outcome::Failed),
             Just(Outcome::Indeterminate),
         ]

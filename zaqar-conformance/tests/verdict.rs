@@ -6,6 +6,9 @@
 mod synthetic;
 
 #[cfg(test)]
+#[path = "verdict/counting.rs"]
+mod counting;
+#[cfg(test)]
 #[path = "verdict/explaining.rs"]
 mod explaining;
 #[cfg(test)]

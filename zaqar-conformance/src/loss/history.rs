@@ -103,6 +103,8 @@ pub enum Action {
         /// Which.
         id: MessageId,
     },
+    /// Counts the live messages.
+    Count,
     /// Removes every message of the queue.
     Purge,
     /// Ends this life of the queue.
@@ -122,6 +124,7 @@ impl Action {
             Self::Pop { .. } => "pop",
             Self::List(_) => "list",
             Self::Get { .. } => "get",
+            Self::Count => "count",
             Self::Purge => "purge",
             Self::DeleteQueue => "delete queue",
         }
@@ -147,6 +150,13 @@ pub enum Answer {
     Posted(Vec<MessageId>),
     /// Messages: claimed, popped or read.
     Messages(Vec<Seen>),
+    /// Numbers of live messages.
+    Counted {
+        /// Under a claim.
+        claimed: u64,
+        /// All others.
+        free: u64,
+    },
 }
 
 /// What became of a call.

@@ -88,6 +88,8 @@ pub enum Request {
         /// Which.
         id: MessageId,
     },
+    /// Counts the live messages.
+    Count,
 }
 
 /// The key of a post: its first message names it. What is posted follows from the tags, so their
@@ -114,6 +116,13 @@ pub enum Reply {
     Posted(Vec<MessageId>),
     /// Messages, and where the next page starts.
     Messages(Vec<Seen>, Option<MessageMarker>),
+    /// Numbers of live messages.
+    Counted {
+        /// Under a claim.
+        claimed: u64,
+        /// All others.
+        free: u64,
+    },
 }
 
 impl Request {
@@ -140,6 +149,7 @@ impl Request {
             Self::Pop { limit } => Action::Pop { limit: *limit },
             Self::List { read, .. } => Action::List(*read),
             Self::Get { id } => Action::Get { id: *id },
+            Self::Count => Action::Count,
         }
     }
 
@@ -215,6 +225,10 @@ impl Request {
                 Err(Error::MessageNotFound { .. }) => Ok(Reply::messages(&[])),
                 Err(error) => Err(error),
             },
+            Self::Count => {
+                let stats = messages.message_stats(queue).await?;
+                Ok(Reply::Counted { claimed: stats.claimed, free: stats.free })
+            }
         }
     }
 }
@@ -231,6 +245,7 @@ impl Reply {
             Self::Done => Answer::Done,
             Self::Posted(ids) => Answer::Posted(ids.clone()),
             Self::Messages(seen, _) => Answer::Messages(seen.clone()),
+            Self::Counted { claimed, free } => Answer::Counted { claimed: *claimed, free: *free },
         }
     }
 

@@ -21,6 +21,14 @@ const JUDGED_MAX: usize = 4_000_000;
 /// same calls; `history` itself if nothing of it can be left out.
 #[must_use]
 pub fn shrink(history: &History, finding: &Finding) -> History {
+    let of_queue = |call: &&Call| About::Queue(call.queue) == finding.about;
+    if finding.kind == Kind::Miscounted {
+        // Every message of the queue is a part of it.
+        return with_calls(history, history.calls.iter().filter(of_queue).cloned().collect());
+    }
+    // Numbers do not match any more once messages are left out.
+    let uncounted = history.calls.iter().filter(|call| call.action != Action::Count);
+    let history = &with_calls(history, uncounted.cloned().collect());
     let mut search = Search::new(history, finding);
     let mut shortest = history.clone();
     for kept in first_tries(history, finding) {

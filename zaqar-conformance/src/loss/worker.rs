@@ -19,6 +19,8 @@ use crate::case::Failure;
 const STEPS_MAX: usize = 100_000;
 /// Claims after which a queue that still is not empty never will be: a hundred messages each.
 const CLAIMS_PER_DRAIN_MAX: usize = 2_000;
+/// What is counted after this time counts nothing of before.
+const COUNTED_AGO: Duration = Duration::from_secs(2);
 /// The longest lease of a workload, in seconds: after it, every claim is over.
 pub(crate) const LEASE_S_MAX: u64 = 300;
 
@@ -224,6 +226,7 @@ impl Worker {
             clock.advance(Duration::from_secs(LEASE_S_MAX));
             self.target.tend().await?;
         }
+        self.call(on, Request::Count).await?;
         for step in 0.. {
             if step > CLAIMS_PER_DRAIN_MAX {
                 return Err(Failure::broken("claiming and deleting does not empty the queue"));
@@ -240,9 +243,11 @@ impl Worker {
             let request = Request::BulkDelete { ids, claims: Some(vec![claim]) };
             self.call(on, request).await?;
         }
-        if clock.is_some() {
+        if let Some(clock) = clock {
             self.books.ledger.mark_drained(on.tag);
+            clock.advance(COUNTED_AGO);
         }
+        self.call(on, Request::Count).await?;
         self.walk(on, 100, true).await?;
         Ok(drained)
     }

@@ -223,6 +223,7 @@ async fn walk(mut task: Task) {
                 task.worker.note(&queue, request).await;
             }
         }
+        task.worker.note(&queue, super::request::Request::Count).await;
         if !task.more().await {
             return;
         }

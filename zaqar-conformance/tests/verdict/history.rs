@@ -117,6 +117,10 @@ impl Synthetic {
         self.answer(Action::Pop { limit: 10 }, messages);
     }
 
+    pub(crate) fn count(&mut self, claimed: u64, free: u64) {
+        self.call(Action::Count, Outcome::Ok(Answer::Counted { claimed, free }));
+    }
+
     pub(crate) fn begin_walk(&mut self) -> u64 {
         self.walks += 1;
         self.walks

@@ -266,6 +266,9 @@ pub(super) fn outcome(call: &Call) -> String {
             1 => "answered with 1 message".to_owned(),
             count => format!("answered with {count} messages"),
         },
+        Outcome::Ok(Answer::Counted { claimed, free }) => {
+            format!("answered with {claimed} claimed and {free} free")
+        }
         Outcome::Failed => "refused, without effect".to_owned(),
         Outcome::Indeterminate => "no answer, effect in doubt".to_owned(),
     }

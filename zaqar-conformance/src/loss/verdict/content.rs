@@ -1,6 +1,6 @@
 //! What came out, compared with what was put in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zaqar_core::MessageId;
 
@@ -92,12 +92,7 @@ pub(super) fn batch_torn(index: &Index<'_>) -> Vec<Finding> {
             let ids = if let Answer::Posted(ids) = answer { ids.len() } else { 0 };
             if ids != tags.len() {
                 let what = format!("{ids} ids for {} messages from {call}", tags.len());
-                findings.push(Finding::new(
-                    Kind::BatchTorn,
-                    about_batch(call, tags),
-                    &[call],
-                    what,
-                ));
+                findings.push(Finding::new(Kind::BatchTorn, about_batch(call), &[call], what));
             }
         }
         findings.extend(stored_in_part(index, call, tags));
@@ -112,11 +107,11 @@ fn shown_in_part(index: &Index<'_>) -> Vec<Finding> {
     for walk in index.walks.values() {
         let Some(end) = walk.end() else { continue };
         let met: BTreeSet<Tag> = walk.seen().filter_map(|s| s.tag.clone().ok()).collect();
-        for call in index.history.calls.iter().filter(|call| call.queue == end.queue) {
+        let posts = met.iter().filter_map(|tag| index.posts.get(tag)).map(|post| post.call);
+        let posts: BTreeMap<Option<Tag>, &Call> =
+            posts.map(|call| (first_of(call), call)).collect();
+        for call in posts.into_values().filter(|call| call.queue == end.queue) {
             let Action::Post { tags, .. } = &call.action else { continue };
-            if !tags.iter().any(|tag| met.contains(tag)) {
-                continue;
-            }
             let missed = missing(index, tags, &met).find(|post| owed(index, *post, end));
             if let Some(missed) = missed {
                 let what = format!("{} of {call} is missing among them, in {end}", missed.tag);
@@ -145,8 +140,16 @@ fn stored_in_part(index: &Index<'_>, call: &Call, tags: &[Tag]) -> Option<Findin
     Some(Finding::new(Kind::BatchTorn, about, &[call, end], what))
 }
 
-fn about_batch(post: &Call, tags: &[Tag]) -> About {
-    tags.first().map_or(About::Queue(post.queue), |tag| About::Message(*tag))
+/// The message that names a post.
+fn first_of(post: &Call) -> Option<Tag> {
+    match &post.action {
+        Action::Post { tags, .. } => tags.first().copied(),
+        _ => None,
+    }
+}
+
+fn about_batch(post: &Call) -> About {
+    first_of(post).map_or(About::Queue(post.queue), About::Message)
 }
 
 fn missing<'i, 'h>(

@@ -41,6 +41,8 @@ pub enum Kind {
     Unfenced,
     /// Owed and visible, yet never to be had by a claim.
     Stuck,
+    /// A number of messages that were not there.
+    Miscounted,
 }
 
 impl Kind {
@@ -63,6 +65,7 @@ impl Kind {
             Self::Contradicted => "contradicted",
             Self::Unfenced => "unfenced",
             Self::Stuck => "stuck",
+            Self::Miscounted => "miscounted",
         }
     }
 
@@ -72,7 +75,9 @@ impl Kind {
         match self {
             Self::Lost => Guarantee::G1,
             Self::Early | Self::Late => Guarantee::G8,
-            Self::Unexpected | Self::Corrupt | Self::Resurrected => Guarantee::G4,
+            Self::Unexpected | Self::Corrupt | Self::Resurrected | Self::Miscounted => {
+                Guarantee::G4
+            }
             Self::DoubleClaimed => Guarantee::G5,
             Self::SteppedOver | Self::Repeated | Self::Misordered => Guarantee::G9,
             Self::BatchTorn => Guarantee::G2,
@@ -101,6 +106,7 @@ impl Kind {
             Self::Contradicted => "Attempts at one post were answered with different ids.",
             Self::Unfenced => "A claim that was over had its effect all the same.",
             Self::Stuck => "It is there, and no claim can have it.",
+            Self::Miscounted => "It was said to hold another number of messages than it held.",
         }
     }
 }

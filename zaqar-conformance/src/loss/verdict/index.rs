@@ -68,7 +68,10 @@ pub(super) struct Index<'h> {
     pub(super) claims: BTreeMap<ClaimId, ClaimCalls<'h>>,
     pub(super) walks: BTreeMap<u64, Walk<'h>>,
     pub(super) by_id: BTreeMap<MessageId, Post<'h>>,
+    acknowledged: BTreeMap<QueueTag, Vec<(Post<'h>, MessageId)>>,
     deletes: BTreeMap<MessageId, Vec<&'h Call>>,
+    /// When the first call began that names the message and may have removed it.
+    removed_from: BTreeMap<Tag, u64>,
     last_looks: BTreeMap<QueueTag, LastLook<'h>>,
     /// Pops without an answer, purges and deletions: what may have removed any message of a queue.
     sweeping: BTreeMap<QueueTag, Vec<&'h Call>>,
@@ -88,6 +91,8 @@ impl<'h> Index<'h> {
             claims: BTreeMap::new(),
             walks: BTreeMap::new(),
             by_id: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            removed_from: BTreeMap::new(),
             last_looks: BTreeMap::new(),
             deletes: BTreeMap::new(),
             sweeping: BTreeMap::new(),
@@ -97,7 +102,12 @@ impl<'h> Index<'h> {
         for call in &history.calls {
             index.add(call);
         }
-        index.by_id = index.acknowledged().map(|(post, id)| (id, post)).collect();
+        for post in index.posts.values().filter(|post| post.call.is_ok()) {
+            let Some(id) = post.id else { continue };
+            index.by_id.insert(id, *post);
+            index.acknowledged.entry(post.call.queue).or_default().push((*post, id));
+        }
+        index.removed_from = index.first_removals();
         for walk in index.walks.values().filter(|walk| walk.read.last_look) {
             if let Some(end) = walk.end() {
                 let seen = walk.seen().map(|seen| (seen.id, seen)).collect();
@@ -141,7 +151,8 @@ impl<'h> Index<'h> {
             | Action::Purge
             | Action::DeleteQueue
             | Action::List(_)
-            | Action::Get { .. } => {}
+            | Action::Get { .. }
+            | Action::Count => {}
         }
         if unanswered && matches!(call.action, Action::Claim { .. } | Action::Renew { .. }) {
             self.prolonging.insert(call.queue);
@@ -169,8 +180,28 @@ impl<'h> Index<'h> {
 
     /// Messages whose post was acknowledged with an id.
     pub(super) fn acknowledged(&self) -> impl Iterator<Item = (Post<'h>, MessageId)> + '_ {
-        let acked = |post: &Post<'h>| Some((*post, post.id.filter(|_| post.call.is_ok())?));
-        self.posts.values().filter_map(acked)
+        self.acknowledged.values().flatten().copied()
+    }
+
+    /// Those of one queue.
+    pub(super) fn acknowledged_on(&self, queue: QueueTag) -> &[(Post<'h>, MessageId)] {
+        self.acknowledged.get(&queue).map_or(&[], Vec::as_slice)
+    }
+
+    fn first_removals(&self) -> BTreeMap<Tag, u64> {
+        let first = |post: &Post<'h>| {
+            let named = self.removing_by_name(*post).filter(|call| call.may_have_happened());
+            Some((post.tag, named.map(|call| call.invoked.order).min()?))
+        };
+        self.posts.values().filter_map(first).collect()
+    }
+
+    /// Deletes that name `post`, and pops that returned it.
+    fn removing_by_name(&self, post: Post<'h>) -> impl Iterator<Item = &'h Call> + '_ {
+        let ids: BTreeSet<MessageId> = self.ids(post).collect();
+        let named = ids.into_iter().filter_map(|id| self.deletes.get(&id)).flatten().copied();
+        let popped = self.sightings(post.tag).iter().map(|sighting| sighting.call);
+        named.chain(popped.filter(|call| matches!(call.action, Action::Pop { .. })))
     }
 
     pub(super) fn sightings(&self, tag: Tag) -> &[Sighting<'h>] {
@@ -179,19 +210,15 @@ impl<'h> Index<'h> {
 
     /// The calls by which `post` certainly is gone once they are over.
     pub(super) fn removals(&self, post: Post<'h>) -> impl Iterator<Item = &'h Call> + '_ {
-        let ids: BTreeSet<MessageId> = self.ids(post).collect();
-        let named = ids.into_iter().filter_map(|id| self.deletes.get(&id)).flatten().copied();
-        let popped = self.sightings(post.tag).iter().map(|sighting| sighting.call);
-        let popped = popped.filter(|call| matches!(call.action, Action::Pop { .. }));
         let swept = self.sweeping(post.call.queue).filter(move |sweep| {
             !matches!(sweep.action, Action::Pop { .. }) && post.call.precedes(sweep)
         });
-        named.chain(popped).chain(swept).filter(|call| call.is_ok())
+        self.removing_by_name(post).chain(swept).filter(|call| call.is_ok())
     }
 
     /// Whether a call that may have begun before `order` may have removed `post`.
     pub(super) fn may_be_removed(&self, post: Post<'h>, order: u64) -> bool {
-        self.may_be_removed_by_name(post, order, None)
+        self.removed_from.get(&post.tag).is_some_and(|from| *from < order)
             || self.sweeping(post.call.queue).any(|sweep| {
                 // One that ended before the post began cannot have met it, unless its end is not
                 // known to be the end of its effect.
@@ -211,16 +238,7 @@ impl<'h> Index<'h> {
         let counts = |call: &Call| {
             call.may_have_happened() && call.invoked.order < order && but.is_none_or(|b| b != call)
         };
-        let deleted = self
-            .ids(post)
-            .filter_map(|id| self.deletes.get(&id))
-            .flatten()
-            .any(|call| counts(call));
-        deleted
-            || self
-                .sightings(post.tag)
-                .iter()
-                .any(|s| matches!(s.call.action, Action::Pop { .. }) && counts(s.call))
+        self.removing_by_name(post).any(counts)
     }
 
     /// How many messages of `queue` pops without an answer may have taken at most.

@@ -6,17 +6,20 @@
 
 mod attempts;
 mod content;
+mod fates;
 mod finding;
 mod index;
 mod lease;
 mod order;
 mod presence;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::history::History;
 use crate::counts::Counts;
 use attempts::Attempts;
+pub use fates::{Fates, Losses};
 pub use finding::{About, Finding, Kind};
 use index::Index;
 
@@ -53,12 +56,20 @@ pub struct Verdict {
     pub unfenced: Vec<Finding>,
     /// Owed and visible, yet never to be had by a claim (G7).
     pub stuck: Vec<Finding>,
+    /// Counted as what it cannot have been within the last second (G1, G4).
+    pub miscounted: Vec<Finding>,
+    /// Where each producer lost messages that it had acknowledged.
+    pub losses: BTreeMap<u32, Losses>,
+    /// What became of the acknowledged messages.
+    pub fates: Fates,
     /// Messages of posts without an answer that came out after all: right, and counted.
     pub recovered: usize,
     /// Messages whose post was acknowledged.
     pub acknowledged: usize,
     /// Messages that came out of a claim, a pop or a listing.
     pub delivered: usize,
+    /// Calls that were recorded.
+    pub calls: usize,
     /// Calls whose effect is in doubt.
     pub indeterminate: usize,
     /// Attempts at posts under a key, but for the first of each.
@@ -70,7 +81,7 @@ pub struct Verdict {
 impl Verdict {
     /// The sets of findings, by name.
     #[must_use]
-    pub fn sets(&self) -> [(&'static str, &[Finding]); 15] {
+    pub fn sets(&self) -> [(&'static str, &[Finding]); 16] {
         [
             (Kind::Lost.name(), &self.lost),
             (Kind::Early.name(), &self.early),
@@ -87,6 +98,7 @@ impl Verdict {
             (Kind::Contradicted.name(), &self.contradicted),
             (Kind::Unfenced.name(), &self.unfenced),
             (Kind::Stuck.name(), &self.stuck),
+            (Kind::Miscounted.name(), &self.miscounted),
         ]
     }
 
@@ -102,6 +114,12 @@ impl Verdict {
             .saw("messages_acknowledged", self.acknowledged)
             .saw("messages_delivered", self.delivered)
             .saw("messages_recovered", self.recovered)
+            .saw("messages_left", self.fates.left)
+            .saw("messages_deleted", self.fates.deleted)
+            .saw("messages_popped", self.fates.popped)
+            .saw("messages_expired", self.fates.expired)
+            .saw("messages_gone_in_doubt", self.fates.in_doubt)
+            .saw("calls_recorded", self.calls)
             .saw("calls_in_doubt", self.indeterminate)
             .saw("posts_repeated_under_keys", self.repeats)
     }
@@ -135,7 +153,8 @@ impl fmt::Display for Verdict {
                 findings.iter().take(SHOWN_MAX).try_for_each(|x| write!(f, "\n  {name}: {x}"))?;
             }
         }
-        Ok(())
+        let mut losses = self.losses.iter();
+        losses.try_for_each(|(producer, lost)| write!(f, "\n  producer {producer} lost {lost}"))
     }
 }
 
@@ -156,10 +175,14 @@ pub fn judge(history: &History) -> Verdict {
     // The attempts at one keyed post are one post to everything else that is asked.
     let Attempts { merged, repeats, contradicted } = Attempts::of(history);
     let index = Index::new(&merged);
+    let lost = presence::lost(&index);
     Verdict {
         contradicted,
         repeats,
-        lost: presence::lost(&index),
+        losses: fates::losses(&index, &lost),
+        lost,
+        miscounted: fates::miscounted(&index),
+        fates: fates::fates(&index),
         early: presence::early(&index),
         late: presence::late(&index),
         resurrected: presence::resurrected(&index),
@@ -176,6 +199,7 @@ pub fn judge(history: &History) -> Verdict {
         recovered: content::recovered(&index),
         acknowledged: index.acknowledged().count(),
         delivered: index.sightings.len(),
+        calls: history.calls.len(),
         indeterminate: history.calls.iter().filter(|c| c.may_have_happened() && !c.is_ok()).count(),
         unseen: presence::unseen(&index),
     }

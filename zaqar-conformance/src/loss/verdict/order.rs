@@ -16,7 +16,7 @@ pub(super) fn stepped_over(index: &Index<'_>) -> Vec<Finding> {
     for walk in index.walks.values().filter(|walk| !walk.read.last_look) {
         let Some(end) = walk.end() else { continue };
         let met: BTreeSet<MessageId> = walk.seen().map(|seen| seen.id).collect();
-        for (post, id) in index.acknowledged().filter(|(post, _)| post.call.queue == end.queue) {
+        for (post, id) in index.acknowledged_on(end.queue).iter().copied() {
             // What was there before the walk began is `early`'s to find.
             let first = walk.pages.first().is_some_and(|first| post.call.precedes(first));
             if !first && post.call.precedes(end) && !met.contains(&id) && owed(index, post, end) {

@@ -54,7 +54,7 @@ pub(super) fn early(index: &Index<'_>) -> Vec<Finding> {
     for walk in index.walks.values().filter(|walk| !walk.read.last_look) {
         let (Some(first), Some(end)) = (walk.pages.first(), walk.end()) else { continue };
         let met: BTreeSet<MessageId> = walk.seen().map(|seen| seen.id).collect();
-        for (post, id) in index.acknowledged().filter(|(post, _)| post.call.queue == end.queue) {
+        for (post, id) in index.acknowledged_on(end.queue).iter().copied() {
             if post.call.precedes(first) && !met.contains(&id) && owed(index, post, end) {
                 let what = format!("{} {id} of {}, absent from {end}", post.tag, post.call);
                 findings.push(early_at(post, end, what));
