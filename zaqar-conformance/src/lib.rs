@@ -22,9 +22,11 @@ pub mod main_macro;
 pub mod profile;
 pub mod progress;
 pub mod reference;
+pub mod regressions;
 pub mod report;
 pub mod suite;
 
+mod budget;
 mod cases;
 mod model;
 mod order;
@@ -38,5 +40,6 @@ pub use harness::{
     Waiver, child_namespace,
 };
 pub use profile::{Profile, Verdict};
+pub use regressions::Regressions;
 pub use report::{Outcome, Report};
 pub use suite::{Budget, Suite, SuiteTrial, TrialEnd, TrialResult, TrialRun};

@@ -16,6 +16,7 @@ use zaqar_core::Capabilities;
 use crate::case::{Case, Guarantee, Level};
 use crate::harness::{Availability, Namespace, Subject, child_namespace};
 use crate::progress::Progress;
+use crate::regressions::Regressions;
 use crate::report::{Entry, Outcome, Report, exhibit_name};
 use crate::suite::{self, Budget, Suite, SuiteTrial, TrialRun};
 
@@ -45,6 +46,7 @@ macro_rules! binary {
             test: env!("CARGO_CRATE_NAME"),
             scratch: option_env!("CARGO_TARGET_TMPDIR"),
             licence: env!("CARGO_PKG_LICENSE"),
+            manifest: env!("CARGO_MANIFEST_DIR"),
         }
     };
 }
@@ -60,6 +62,8 @@ pub struct Binary {
     pub scratch: Option<&'static str>,
     /// The licence of the driver's crate; may be empty.
     pub licence: &'static str,
+    /// The folder of the driver's crate.
+    pub manifest: &'static str,
 }
 
 impl Binary {
@@ -71,6 +75,11 @@ impl Binary {
              cargo test -p {package} --test {test}{filter}",
             budget.word()
         )
+    }
+
+    /// `tests/regressions.txt` of the driver's crate.
+    fn regressions(&self) -> Regressions {
+        Regressions::new(Path::new(self.manifest).join("tests/regressions.txt"), self.test)
     }
 
     /// `target/conformance`, wherever the build folder is.
@@ -135,8 +144,12 @@ fn report_into(
     let reproduce = binary.reproduce(None, seed, budget);
     let progress = Arc::new(Mutex::new(Progress::new()));
     let gathered = Arc::clone(&progress);
-    let suite =
-        Suite::new(harness).seed(seed).budget(budget).reproduce(reproduce).tell(move |entry| {
+    let suite = Suite::new(harness)
+        .seed(seed)
+        .budget(budget)
+        .reproduce(reproduce)
+        .regressions(binary.regressions())
+        .tell(move |entry| {
             let mut progress = gathered.lock().unwrap_or_else(PoisonError::into_inner);
             progress.add(entry).iter().for_each(|line| eprintln!("{line}"));
         });
@@ -196,7 +209,7 @@ impl Conclusions {
     /// Writes what shows the failure to people; names the files, a line each.
     fn exhibited(&self, subject: &Subject, entry: &Entry) -> String {
         let Some(exhibit) = &entry.exhibit else { return String::new() };
-        let name = exhibit_name(subject, &entry.id, self.seed);
+        let name = exhibit_name(subject, &entry.id, entry.seed.unwrap_or(self.seed));
         match exhibit.write(&self.binary.reports(), &name) {
             Ok(files) => files.iter().map(|file| format!("\nsee: {}", file.display())).collect(),
             // The failure is the driver's, whatever becomes of the files.
@@ -206,7 +219,8 @@ impl Conclusions {
 
     fn failed(&self, name: &str, entry: &Entry, evidence: &str) -> Failed {
         let guarantees: Vec<String> = entry.guarantees.iter().map(Guarantee::to_string).collect();
-        let reproduce = self.binary.reproduce(Some(name), self.seed, self.budget);
+        let seed = entry.seed.unwrap_or(self.seed);
+        let reproduce = self.binary.reproduce(Some(name), seed, self.budget);
         let guarantees = guarantees.join(" ");
         Failed::from(format!("{evidence}\nguarantees: {guarantees}\nrun again: {reproduce}"))
     }
@@ -269,7 +283,8 @@ fn listed(shared: &Arc<Shared>) -> Vec<Trial> {
             };
             let Conclusions { seed, budget, .. } = shared.conclusions;
             let subject = harness.subject();
-            let entry = item.run(TrialRun { harness, seed, budget })?;
+            let regressions = shared.conclusions.binary.regressions();
+            let entry = item.run(TrialRun { harness, seed, budget }, &regressions)?;
             shared.conclusions.conclude(place, &name, &subject, entry)
         })
     });
@@ -290,11 +305,13 @@ impl Listed {
         }
     }
 
-    fn run(self, run: TrialRun) -> Result<Entry, Failed> {
+    fn run(self, run: TrialRun, regressions: &Regressions) -> Result<Entry, Failed> {
         let runtime = runtime()?;
         let entry = match self {
             Self::Case(case) => runtime.block_on(suite::entry_of_case(case, run)),
-            Self::Trial(trial) => runtime.block_on(suite::entry_of_trial(trial, run)),
+            Self::Trial(trial) => {
+                runtime.block_on(crate::regressions::entry_with_past(trial, run, Some(regressions)))
+            }
         };
         // Not waited for: a task that the suite gave up on may never yield.
         runtime.shutdown_background();

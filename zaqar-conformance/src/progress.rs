@@ -63,6 +63,7 @@ mod tests {
             outcome,
             elapsed_ms: 1_150,
             exhibit: None,
+            seed: None,
         }
     }
 

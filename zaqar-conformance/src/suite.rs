@@ -6,86 +6,23 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 use zaqar_core::{Capabilities, Capability};
 
+pub use crate::budget::Budget;
+use crate::budget::SEED_DEFAULT;
+pub(crate) use crate::budget::seed_from_env;
 use crate::case::{Case, Failure, Guarantee, Level};
 use crate::context::Context;
 use crate::counts::Counts;
 use crate::harness::Harness;
 use crate::loss::explain::Exhibit;
+use crate::regressions::{Regressions, entry_with_past};
 use crate::report::{Entry, Outcome, Report};
-
-/// The seed of a smoke run that names none, so that two of them ask the same.
-const SEED_DEFAULT: u64 = 20_330_518;
 
 /// How long a case may take: a hundred times what the slowest takes.
 const CASE_TIME_MAX: Duration = Duration::from_secs(180);
-
-/// How much the trials ask; a case always asks the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Budget {
-    /// A minute for the whole suite: every change.
-    #[default]
-    Smoke,
-    /// Minutes.
-    Standard,
-    /// As long as it takes to meet rare things.
-    Soak,
-}
-
-impl Budget {
-    /// The budget that `ZAQAR_CONFORMANCE_BUDGET` names.
-    ///
-    /// # Errors
-    /// If it names no budget.
-    pub fn from_env() -> anyhow::Result<Self> {
-        match std::env::var("ZAQAR_CONFORMANCE_BUDGET").as_deref() {
-            Err(_) | Ok("smoke") => Ok(Self::Smoke),
-            Ok("standard") => Ok(Self::Standard),
-            Ok("soak") => Ok(Self::Soak),
-            Ok(other) => anyhow::bail!(
-                "ZAQAR_CONFORMANCE_BUDGET is {other:?}, must be smoke, standard or soak"
-            ),
-        }
-    }
-
-    /// How long a trial may take before the suite gives up on it.
-    fn trial_time_max(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Smoke => 300,
-            Self::Standard => 3_600,
-            Self::Soak => 24 * 3_600,
-        })
-    }
-
-    /// The word that names it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Smoke => "smoke",
-            Self::Standard => "standard",
-            Self::Soak => "soak",
-        }
-    }
-}
-
-/// The seed that `ZAQAR_CONFORMANCE_SEED` names; without it, the same for every smoke run and a
-/// fresh one otherwise.
-///
-/// # Errors
-/// If it is no number.
-pub(crate) fn seed_from_env(budget: Budget) -> anyhow::Result<u64> {
-    match std::env::var("ZAQAR_CONFORMANCE_SEED") {
-        Ok(text) => text.parse().with_context(|| format!("ZAQAR_CONFORMANCE_SEED is {text:?}")),
-        Err(_) if budget == Budget::Smoke => Ok(SEED_DEFAULT),
-        Err(_) => Ok(rand::random()),
-    }
-}
 
 /// What a trial is given.
 #[derive(Clone)]
@@ -198,7 +135,7 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// What came of a case or trial, and what it left behind.
-struct Ended {
+pub(crate) struct Ended {
     outcome: Outcome,
     exhibit: Option<Box<Exhibit>>,
 }
@@ -312,6 +249,7 @@ pub struct Suite {
     seed: u64,
     budget: Budget,
     reproduce: String,
+    regressions: Option<Regressions>,
     tell: Tell,
 }
 
@@ -329,6 +267,7 @@ impl Suite {
             seed: SEED_DEFAULT,
             budget: Budget::Smoke,
             reproduce: String::new(),
+            regressions: None,
             tell: Box::new(|_| {}),
         }
     }
@@ -368,6 +307,13 @@ impl Suite {
         self
     }
 
+    /// Tries what made trials fail before, and keeps what makes them fail.
+    #[must_use]
+    pub fn regressions(mut self, regressions: Regressions) -> Self {
+        self.regressions = Some(regressions);
+        self
+    }
+
     /// Has `tell` called with each case and trial that is through, while the rest runs.
     #[must_use]
     pub fn tell(mut self, tell: impl FnMut(&Entry) + Send + 'static) -> Self {
@@ -401,7 +347,7 @@ impl Suite {
         }
         let wanted: Vec<_> = trials().into_iter().filter(|t| self.wants(&t.name)).collect();
         for trial in wanted {
-            let entry = entry_of_trial(trial, run.clone()).await;
+            let entry = entry_with_past(trial, run.clone(), self.regressions.as_ref()).await;
             (self.tell)(&entry);
             entries.push(entry);
         }
@@ -448,7 +394,7 @@ async fn watched(limit: Duration, work: impl Future<Output = Ended> + Send + 'st
     }
 }
 
-fn entry(
+pub(crate) fn entry(
     id: &str,
     level: Level,
     guarantees: &[Guarantee],
@@ -456,7 +402,15 @@ fn entry(
     begun: Instant,
 ) -> Entry {
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Entry { id: id.into(), level, guarantees: guarantees.to_vec(), outcome, elapsed_ms, exhibit }
+    Entry {
+        id: id.into(),
+        level,
+        guarantees: guarantees.to_vec(),
+        outcome,
+        elapsed_ms,
+        exhibit,
+        seed: None,
+    }
 }
 
 /// Which cases and trials show each guarantee, for the suite's own tests and documents.

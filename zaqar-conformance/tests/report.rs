@@ -18,6 +18,7 @@ fn entry(id: &str, guarantees: &[Guarantee], outcome: Outcome) -> Entry {
         outcome,
         elapsed_ms: 1_234,
         exhibit: None,
+        seed: None,
     }
 }
 

@@ -66,6 +66,19 @@ fn an_absent_message_is_not_lost_if_its_delete_has_no_answer() {
 }
 
 #[test]
+fn an_absent_message_is_lost_if_it_was_deleted_through_another_queue_alone() {
+    let mut history = Synthetic::new();
+    history.post(&[1]);
+    history.post(&[2]);
+    history.in_generation(1, |other| other.delete(&[1], None));
+    let mut sound = history.clone();
+    sound.last_look(&[1, 2]);
+    clean(&sound.judge());
+    history.last_look(&[2]);
+    found_by(&history.judge(), "lost");
+}
+
+#[test]
 fn an_absent_message_is_lost_if_its_delete_was_refused() {
     let mut history = Synthetic::new();
     history.post(&[1]);

@@ -70,7 +70,13 @@ impl Stage {
 
     pub(crate) async fn queues(&self) -> Result<WorkQueues, Failure> {
         let claimed = vec![self.queue(0).await?, self.queue(1).await?];
-        Ok(WorkQueues { claimed, popped: self.queue(2).await?, mortal: self.queue(3).await? })
+        // Another tenant's, of the same name as the first of the others.
+        let tenant = self.context.project("neighbour")?;
+        let popped = WorkQueue {
+            tag: QueueTag { queue: 2, generation: 0 },
+            queue: self.context.queue_in(&tenant, "work-0").await?,
+        };
+        Ok(WorkQueues { claimed, popped, mortal: self.queue(3).await? })
     }
 
     /// Posts `count` messages in batches of at most ten, from one producer.

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zaqar_core::{ClaimId, ManualClock};
+use zaqar_core::{ClaimId, ManualClock, MessageId};
 
 use super::claimer;
 use super::history::PageRead;
@@ -221,12 +221,22 @@ async fn walk(mut task: Task) {
             if let Some(seen) = met.get(nth) {
                 let request = super::request::Request::Get { id: seen.id };
                 task.worker.note(&queue, request).await;
+                try_elsewhere(&mut task, &queue, seen.id).await;
             }
         }
         task.worker.note(&queue, super::request::Request::Count).await;
         if !task.more().await {
             return;
         }
+    }
+}
+
+/// Reads and deletes a message of `queue` through another queue, to which its id means nothing.
+async fn try_elsewhere(task: &mut Task, queue: &WorkQueue, id: MessageId) {
+    let other = task.pick_queue();
+    if other.tag != queue.tag {
+        task.worker.note(&other, super::request::Request::Get { id }).await;
+        task.worker.note(&other, super::request::Request::Delete { id, claim: None }).await;
     }
 }
 

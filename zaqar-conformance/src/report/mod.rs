@@ -104,6 +104,9 @@ pub struct Entry {
     pub outcome: Outcome,
     /// How long it took.
     pub elapsed_ms: u64,
+    /// The seed with which it failed, if that is not the run's but one that it failed with before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// What shows to people how it failed, if a ledger recorded what led to it.
     #[serde(skip)]
     pub exhibit: Option<Box<Exhibit>>,
@@ -321,7 +324,8 @@ impl Report {
         std::fs::write(file("md"), self.blueprint())?;
         for entry in &self.entries {
             if let Some(exhibit) = &entry.exhibit {
-                exhibit.write(folder, &exhibit_name(&self.subject, &entry.id, self.seed))?;
+                let seed = entry.seed.unwrap_or(self.seed);
+                exhibit.write(folder, &exhibit_name(&self.subject, &entry.id, seed))?;
             }
         }
         Ok(json)

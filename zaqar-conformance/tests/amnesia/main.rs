@@ -22,6 +22,7 @@ fn main() -> ExitCode {
             test: env!("CARGO_CRATE_NAME"),
             scratch: option_env!("CARGO_TARGET_TMPDIR"),
             licence: env!("CARGO_PKG_LICENSE"),
+            manifest: env!("CARGO_MANIFEST_DIR"),
         };
         return run(binary, || Availability::from(Forgetful::default()));
     }

@@ -69,7 +69,8 @@ pub(super) struct Index<'h> {
     pub(super) walks: BTreeMap<u64, Walk<'h>>,
     pub(super) by_id: BTreeMap<MessageId, Post<'h>>,
     acknowledged: BTreeMap<QueueTag, Vec<(Post<'h>, MessageId)>>,
-    deletes: BTreeMap<MessageId, Vec<&'h Call>>,
+    /// By the queue that was asked: an id means nothing anywhere else.
+    deletes: BTreeMap<(QueueTag, MessageId), Vec<&'h Call>>,
     /// When the first call began that names the message and may have removed it.
     removed_from: BTreeMap<Tag, u64>,
     last_looks: BTreeMap<QueueTag, LastLook<'h>>,
@@ -136,7 +137,9 @@ impl<'h> Index<'h> {
                 self.claims.entry(*claim).or_default().releases.push(call);
             }
             Action::Delete { ids, .. } => {
-                ids.iter().for_each(|id| self.deletes.entry(*id).or_default().push(call));
+                for id in ids {
+                    self.deletes.entry((call.queue, *id)).or_default().push(call);
+                }
             }
             Action::Pop { .. } if unanswered => self.add_sweeping(call),
             Action::Purge | Action::DeleteQueue if call.may_have_happened() => {
@@ -199,7 +202,8 @@ impl<'h> Index<'h> {
     /// Deletes that name `post`, and pops that returned it.
     fn removing_by_name(&self, post: Post<'h>) -> impl Iterator<Item = &'h Call> + '_ {
         let ids: BTreeSet<MessageId> = self.ids(post).collect();
-        let named = ids.into_iter().filter_map(|id| self.deletes.get(&id)).flatten().copied();
+        let named = ids.into_iter().map(move |id| self.deletes.get(&(post.call.queue, id)));
+        let named = named.flatten().flatten().copied();
         let popped = self.sightings(post.tag).iter().map(|sighting| sighting.call);
         named.chain(popped.filter(|call| matches!(call.action, Action::Pop { .. })))
     }
