@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zaqar_core::{
-    Body, Capability, ClaimId, ControlDriver, CreateClaim, Created, DataDriver, JsonObject,
+    Body, Capability, ClaimId, Clock, ControlDriver, CreateClaim, Created, DataDriver, JsonObject,
     ListMessages, ManualClock, Message, MessageId, NewMessage, PageLimit, PostMessages, ProjectId,
     QueueKey, QueueKind, QueueName, QueueRef, Ttl,
 };
@@ -22,7 +22,7 @@ pub struct Context {
     pub control: Arc<dyn ControlDriver>,
     /// The data plane.
     pub data: Arc<dyn DataDriver>,
-    /// The clock that the driver was given.
+    /// The clock that the driver was given, unless its node has one of its own ([`Self::node`]).
     pub clock: Arc<ManualClock>,
     /// The seed of this run.
     pub seed: u64,
@@ -38,17 +38,18 @@ impl Context {
     pub async fn open(harness: Arc<dyn Harness>, seed: u64) -> Result<Self, Failure> {
         let namespace = Namespace::random();
         let clock = Arc::new(ManualClock::default());
-        Self::on(harness, namespace, clock, seed).await
+        let own = Arc::<ManualClock>::clone(&clock);
+        Self::on(harness, namespace, clock, own, seed).await
     }
 
     async fn on(
         harness: Arc<dyn Harness>,
         namespace: Namespace,
         clock: Arc<ManualClock>,
+        own: Arc<dyn Clock>,
         seed: u64,
     ) -> Result<Self, Failure> {
-        let Drivers { control, data } =
-            harness.open(&namespace, Arc::<ManualClock>::clone(&clock)).await?;
+        let Drivers { control, data } = harness.open(&namespace, own).await?;
         Ok(Self { control, data, clock, seed, harness, namespace })
     }
 
@@ -57,8 +58,17 @@ impl Context {
     /// # Errors
     /// Whatever the harness met.
     pub async fn second_handle(&self) -> Result<Self, Failure> {
-        let harness = Arc::clone(&self.harness);
-        Self::on(harness, self.namespace.clone(), Arc::clone(&self.clock), self.seed).await
+        self.node(Arc::<ManualClock>::clone(&self.clock)).await
+    }
+
+    /// Another node on the same data, whose driver is given `own`; [`Self::clock`] stays the one by
+    /// which the case turns time.
+    ///
+    /// # Errors
+    /// Whatever the harness met.
+    pub async fn node(&self, own: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let (harness, clock) = (Arc::clone(&self.harness), Arc::clone(&self.clock));
+        Self::on(harness, self.namespace.clone(), clock, own, self.seed).await
     }
 
     /// Closes this node's handles and opens new ones on the same data, as after a restart.

@@ -15,6 +15,9 @@ use crate::fault::backend::BackendControl;
 /// Set in a child process that serves workload commands: the namespace that it opens.
 pub(crate) const CHILD_VARIABLE: &str = "ZAQAR_CONFORMANCE_CHILD";
 
+/// Set beside it where a test binary has several harnesses: which one.
+pub(crate) const CHILD_HARNESS_VARIABLE: &str = "ZAQAR_CONFORMANCE_CHILD_HARNESS";
+
 /// A store of its own for one case: what one namespace holds, no other one shows.
 ///
 /// It names a file, a schema or a key prefix, as suits the backend, and prefixes every project that
@@ -145,17 +148,9 @@ pub struct SelfSpawn;
 impl ProcessControl for SelfSpawn {
     async fn spawn(&self, ns: &Namespace) -> anyhow::Result<Box<dyn ChildNode>> {
         let binary = std::env::current_exe().context("the test binary's own path")?;
-        let mut child = Command::new(binary)
-            .args(std::env::args_os().skip(1))
-            .env(CHILD_VARIABLE, ns.as_str())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting the child process")?;
-        let stdin = child.stdin.take().context("the child's standard input")?;
-        let stdout = child.stdout.take().context("the child's standard output")?;
-        Ok(Box::new(SpawnedChild { child, stdin, lines: BufReader::new(stdout).lines() }))
+        let mut command = Command::new(binary);
+        command.args(std::env::args_os().skip(1)).env(CHILD_VARIABLE, ns.as_str());
+        Ok(Box::new(SpawnedChild::start(command)?))
     }
 }
 
@@ -166,10 +161,29 @@ pub fn child_namespace() -> Option<Namespace> {
     std::env::var(CHILD_VARIABLE).ok().map(Namespace::from_text)
 }
 
-struct SpawnedChild {
+/// A child process that answers line by line.
+pub(crate) struct SpawnedChild {
     child: Child,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl SpawnedChild {
+    pub(crate) fn start(mut command: Command) -> anyhow::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().context("starting the child process")?;
+        let stdin = child.stdin.take().context("the child's standard input")?;
+        let stdout = child.stdout.take().context("the child's standard output")?;
+        Ok(Self { child, stdin, lines: BufReader::new(stdout).lines() })
+    }
+
+    /// Says that there is nothing more to do, and waits until it has ended.
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+        drop(self.stdin);
+        let status = self.child.wait().await.context("waiting for the child process")?;
+        anyhow::ensure!(status.success(), "the child process ended with {status}");
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -67,7 +67,9 @@ impl Profile {
     }
 
     fn of_area(name: &str) -> Self {
-        match name.split('.').next() {
+        // What is dropped says more than that it is.
+        let subject = name.strip_prefix("cancel.").unwrap_or(name);
+        match subject.split('.').next() {
             Some("pool" | "flavor" | "catalogue") => Self::Control,
             _ => Self::Core,
         }
@@ -170,6 +172,7 @@ mod tests {
         let delay = Level::Extended(Capability::Delay);
         assert_eq!(Profile::of("message.delay.hides", delay), Some(Profile::Delay));
         assert_eq!(Profile::of("pool.put.replaces", Level::Core), Some(Profile::Control));
+        assert_eq!(Profile::of("cancel.pool.whole", Level::Core), Some(Profile::Control));
         assert_eq!(Profile::of("message.post.ids", Level::Core), Some(Profile::Core));
         assert_eq!(Profile::of("pool.x", Level::Provisional), None);
     }

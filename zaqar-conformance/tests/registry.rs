@@ -74,6 +74,61 @@ fn every_method_of_every_trait_is_shown_by_a_case() {
     assert!(unknown.is_empty(), "cases name methods that no trait has: {unknown:?}");
 }
 
+/// Methods that change nothing: whoever drops their calls leaves nothing behind.
+const READS: [&str; 32] = [
+    "catalogue_get",
+    "catalogue_list_by_pool",
+    "catalogue_list_moving",
+    "claim_get",
+    "close",
+    "delivery_list_exhausted",
+    "flavor_get",
+    "flavor_list",
+    "head_get",
+    "health",
+    "message_available",
+    "message_bulk_get",
+    "message_first",
+    "message_get",
+    "message_list",
+    "message_origins",
+    "message_stats",
+    "move_begin",
+    "move_part",
+    "move_records",
+    "outbox_backlog",
+    "pool_get",
+    "pool_list",
+    "pool_list_by_flavor",
+    "queue_count",
+    "queue_find",
+    "queue_list",
+    "queue_list_deleting",
+    "subscription_find",
+    "subscription_get",
+    "subscription_list",
+    "volume",
+];
+
+/// Whether calls of a method are dropped at each of their polls by some case.
+fn is_dropped(method: &str) -> bool {
+    suite::all_cases()
+        .filter(|case| case.id.starts_with("cancel."))
+        .any(|case| case.methods.contains(&method))
+}
+
+#[test]
+fn calls_of_every_method_that_changes_something_are_dropped_at_every_poll() {
+    let (_, asynchronous) = trait_methods().expect("the core's sources are readable");
+    let changes = |name: &&String| !READS.contains(&name.as_str());
+    let spared: Vec<&String> =
+        asynchronous.iter().filter(changes).filter(|name| !is_dropped(name)).collect();
+    assert!(spared.is_empty(), "no case drops calls of {spared:?}");
+    let unknown: Vec<_> = READS.iter().filter(|name| !asynchronous.contains(**name)).collect();
+    assert!(unknown.is_empty(), "no trait has {unknown:?}");
+    assert!(!is_dropped("message_list_all"), "a method that is nowhere is dropped");
+}
+
 #[test]
 fn every_file_of_cases_is_listed() {
     let files = files("src/cases").expect("the cases are readable");

@@ -90,10 +90,10 @@ cases! {
 }
 
 /// Polls after which a call that is still not done is not dropped any more.
-const POLLS_MAX: usize = 64;
+pub(super) const POLLS_MAX: usize = 64;
 
 /// What a call answered, if it got through before it was dropped.
-fn answered<T>(outcome: Option<Result<T, Error>>) -> Result<Option<T>, Failure> {
+pub(super) fn answered<T>(outcome: Option<Result<T, Error>>) -> Result<Option<T>, Failure> {
     Ok(outcome.transpose()?)
 }
 
@@ -103,7 +103,7 @@ const SETTLING_CALLS: usize = 8;
 /// Lets a call that was dropped after it had been handed over come to its end. Where a queue's calls
 /// follow each other, the next one comes after it; a driver that works on several connections needs
 /// the time of as many round trips as the dropped call may still have before it.
-async fn settle(ctx: &Context, queue: &QueueRef) -> CaseResult {
+pub(super) async fn settle(ctx: &Context, queue: &QueueRef) -> CaseResult {
     let missing = zaqar_core::MessageId::new(queue.incarnation, 1_000_000)?;
     for _ in 0..SETTLING_CALLS {
         for _ in 0..20 {

@@ -10,10 +10,14 @@ mod support;
 mod available;
 mod batch;
 mod cancel;
+mod cancel_control;
+mod cancel_moves;
+mod cancel_notify;
 mod catalogue;
 mod claim;
 mod claim_life;
 mod claim_race;
+mod clock;
 mod dead_letter;
 mod dead_letter_origin;
 mod delay;
@@ -56,6 +60,7 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         batch::CASES,
         paging::CASES,
         expiry::CASES,
+        clock::CASES,
         delay::CASES,
         claim::CASES,
         claim_life::CASES,
@@ -82,6 +87,9 @@ pub(crate) fn groups() -> Vec<&'static [Case]> {
         stats_race::CASES,
         reopen::CASES,
         cancel::CASES,
+        cancel_control::CASES,
+        cancel_notify::CASES,
+        cancel_moves::CASES,
         refusal::CASES,
     ]
 }

@@ -54,12 +54,12 @@ cases! {
 }
 
 /// Another store at the same time.
-fn reference(ctx: &Context) -> Arc<dyn DataDriver> {
+pub(super) fn reference(ctx: &Context) -> Arc<dyn DataDriver> {
     let clock: Arc<dyn Clock> = Arc::<zaqar_core::ManualClock>::clone(&ctx.clock);
     Arc::new(ReferenceStore::new().data(clock))
 }
 
-async fn all(data: &dyn DataDriver, queue: &QueueRef) -> Result<Vec<Message>, Failure> {
+pub(super) async fn all(data: &dyn DataDriver, queue: &QueueRef) -> Result<Vec<Message>, Failure> {
     let options = everything().limit(limit(1_000)?);
     Ok(data.messages().message_list(queue, options).await?.items)
 }
@@ -69,6 +69,15 @@ async fn all(data: &dyn DataDriver, queue: &QueueRef) -> Result<Vec<Message>, Fa
 enum Calls {
     Once,
     Twice,
+}
+
+/// Moves a queue under the epoch of its reference, in parts of `n`, each call made once.
+pub(super) async fn move_all_once(
+    stores: (&dyn DataDriver, &dyn DataDriver),
+    queue: &QueueRef,
+    n: u32,
+) -> CaseResult {
+    move_all(stores, queue, n, Calls::Once).await
 }
 
 /// Moves a queue under the epoch of its reference, in parts of `n`, until nothing can be moved.

@@ -21,7 +21,7 @@ use crate::suite::{TrialResult, TrialRun};
 const POSTS_PER_LIFE: u32 = 12;
 
 pub(super) async fn queue_delete_races_post(run: TrialRun) -> TrialResult {
-    let stage = Stage::open(&run, false).await?;
+    let stage = Stage::open(&run, 2, false).await?;
     let key = QueueKey::queue(stage.context.project("main")?, QueueName::new("cycled")?);
     let made = stage.context.make(key.clone()).await?;
     let first = WorkQueue { tag: QueueTag { queue: 0, generation: 0 }, queue: made };

@@ -39,6 +39,12 @@ pub(crate) fn trials() -> Vec<SuiteTrial> {
         )
         .needs(Capability::Claims),
         SuiteTrial::new(
+            "loss.concurrent.three_handles_on_one_namespace",
+            &[G1, G2, G3, G4, G5, G6, G7, G8, G9],
+            trials::three_handles_on_one_namespace,
+        )
+        .needs(Capability::Claims),
+        SuiteTrial::new(
             "loss.concurrent.marker_readers_step_over_nothing",
             &[G2, G9],
             trials::marker_readers_step_over_nothing,

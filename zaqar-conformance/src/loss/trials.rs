@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
-use zaqar_core::{Capabilities, Capability, Clock, DisciplinedClock, ManualClock, Ttl};
+use zaqar_core::{Capabilities, Capability, Clock, DataDriver, DisciplinedClock, ManualClock, Ttl};
 
 use super::body::Tag;
 use super::explain::{Exhibit, examine};
@@ -17,7 +17,7 @@ use super::request::Request;
 use super::shuffle::shuffled;
 use super::verdict::Conclusion;
 use super::worker::{Books, Direct, LEASE_S_MAX, Target, WorkQueue, Worker};
-use super::workload::{Size, WorkQueues, Workload, claim_id, join};
+use super::workload::{Size, WorkQueues, Workload, claim_id, dealt, join};
 use crate::case::Failure;
 use crate::context::Context;
 use crate::counts::Counts;
@@ -29,20 +29,44 @@ const RESOLUTION_MS: i64 = 2_000;
 /// A life that no trial outlasts.
 pub(crate) const LONG_S: u64 = 1_000_000;
 
-/// A namespace with two handles, and the books of a run on it.
+/// A namespace with one handle or more, and the books of a run on it.
 pub(crate) struct Stage {
     pub(crate) context: Context,
-    pub(crate) second: Context,
+    /// The handles beside the first.
+    pub(crate) others: Vec<Context>,
     pub(crate) books: Arc<Books>,
+    /// How far the handles' clocks may be apart.
+    spread_ms: i64,
 }
 
 impl Stage {
-    pub(crate) async fn open(run: &TrialRun, failures_expected: bool) -> Result<Self, Failure> {
+    /// Opens a fresh namespace with `handles` handles under one clock.
+    pub(crate) async fn open(
+        run: &TrialRun,
+        handles: usize,
+        failures_expected: bool,
+    ) -> Result<Self, Failure> {
         let context = run.context().await?;
-        let second = context.second_handle().await?;
+        let mut others = Vec::new();
+        for _ in 1..handles {
+            others.push(context.second_handle().await?);
+        }
         let clock = ledger_clock(&context.data.capabilities(), &context.clock);
         let books = Books::new(Ledger::new(run.seed, clock), failures_expected);
-        Ok(Self { context, second, books })
+        Ok(Self { context, others, books, spread_ms: 0 })
+    }
+
+    /// Adds a handle with a clock of its own; no two clocks differ by more than `spread_ms`.
+    pub(crate) async fn join(
+        &mut self,
+        own: Arc<dyn Clock>,
+        spread_ms: i64,
+    ) -> Result<Arc<dyn Target>, Failure> {
+        let node = self.context.node(own).await?;
+        let target = Direct(Arc::clone(&node.data));
+        self.spread_ms = self.spread_ms.max(spread_ms);
+        self.others.push(node);
+        Ok(Arc::new(target))
     }
 
     /// The clock, if the driver takes it.
@@ -50,17 +74,29 @@ impl Stage {
         self.context.has(Capability::VirtualTime).then(|| Arc::clone(&self.context.clock))
     }
 
-    pub(crate) fn targets(&self) -> [Arc<dyn Target>; 2] {
-        let direct =
-            |context: &Context| -> Arc<dyn Target> { Arc::new(Direct(Arc::clone(&context.data))) };
-        [direct(&self.context), direct(&self.second)]
+    /// The data planes of all handles.
+    pub(crate) fn data(&self) -> impl Iterator<Item = &Arc<dyn DataDriver>> {
+        std::iter::once(&self.context).chain(&self.others).map(|context| &context.data)
     }
 
-    /// A worker on one of the two handles.
+    pub(crate) fn targets(&self) -> Vec<Arc<dyn Target>> {
+        let direct =
+            |data: &Arc<dyn DataDriver>| -> Arc<dyn Target> { Arc::new(Direct(Arc::clone(data))) };
+        self.data().map(direct).collect()
+    }
+
+    /// A worker on one of the handles.
     pub(crate) fn worker(&self, id: u32) -> Worker {
-        let [even, odd] = self.targets();
-        let target = if id.is_multiple_of(2) { even } else { odd };
+        let all: Vec<&Arc<dyn DataDriver>> = self.data().collect();
+        let data = all.get(dealt(id, all.len())).map_or(&self.context.data, |data| *data);
+        let target = Arc::new(Direct(Arc::clone(data)));
         Worker { id, target, books: Arc::clone(&self.books) }
+    }
+
+    /// A worker on the first handle.
+    pub(crate) fn first(&self) -> Worker {
+        let target = Arc::new(Direct(Arc::clone(&self.context.data)));
+        Worker { id: u32::MAX, target, books: Arc::clone(&self.books) }
     }
 
     pub(crate) async fn queue(&self, number: u32) -> Result<WorkQueue, Failure> {
@@ -93,7 +129,7 @@ impl Stage {
 
     /// Empties the queue, closes the books and judges them.
     pub(crate) async fn finish(self, queues: &[WorkQueue]) -> TrialResult {
-        let worker = self.worker(0);
+        let worker = self.first();
         for queue in queues {
             worker.drain(queue, self.clock().as_deref()).await?;
         }
@@ -103,17 +139,24 @@ impl Stage {
     /// Closes the books, judges them, and removes the namespace.
     pub(crate) async fn judge(self, counts: Counts) -> TrialResult {
         let declared = self.context.data.capabilities();
-        self.second.close().await;
+        for other in &self.others {
+            other.close().await;
+        }
         self.context.wipe().await?;
-        conclude(&self.books, &declared, &counts)
+        conclude(&self.books, &declared, self.spread_ms, &counts)
     }
 }
 
-/// Judges the books of a driver that declares `declared`; `counts` is what the trial
-/// counted beside them.
-pub(crate) fn conclude(books: &Books, declared: &Capabilities, counts: &Counts) -> TrialResult {
+/// Judges the books of a driver that declares `declared` and whose handles' clocks are at most
+/// `spread_ms` apart; `counts` is what the trial counted beside them.
+pub(crate) fn conclude(
+    books: &Books,
+    declared: &Capabilities,
+    spread_ms: i64,
+    counts: &Counts,
+) -> TrialResult {
     let resolution_ms = if declared.has(Capability::VirtualTime) { 0 } else { RESOLUTION_MS };
-    let history = books.ledger.history(resolution_ms, declared.has(Capability::Fifo));
+    let history = books.ledger.history(resolution_ms + spread_ms, declared.has(Capability::Fifo));
     let (verdict, exhibit) = examine(&history);
     let conclusion = verdict.conclusion();
     if conclusion != Conclusion::Broken {
@@ -149,8 +192,17 @@ pub(crate) fn scale(budget: Budget) -> u32 {
 }
 
 pub(super) async fn many_producers_many_claimers(run: TrialRun) -> TrialResult {
-    let stage = Stage::open(&run, false).await?;
     let size = Size { producers: 4, posts_each: 80 * scale(run.budget), claimers: 4 };
+    many(run, 2, size).await
+}
+
+pub(super) async fn three_handles_on_one_namespace(run: TrialRun) -> TrialResult {
+    let size = Size { producers: 6, posts_each: 40 * scale(run.budget), claimers: 6 };
+    many(run, 3, size).await
+}
+
+async fn many(run: TrialRun, handles: usize, size: Size) -> TrialResult {
+    let stage = Stage::open(&run, handles, false).await?;
     let workload = Workload {
         seed: run.seed,
         workers_from: 0,
@@ -166,7 +218,7 @@ pub(super) async fn many_producers_many_claimers(run: TrialRun) -> TrialResult {
 }
 
 pub(super) async fn marker_readers_step_over_nothing(run: TrialRun) -> TrialResult {
-    let stage = Stage::open(&run, false).await?;
+    let stage = Stage::open(&run, 3, false).await?;
     let queues = [stage.queue(0).await?, stage.queue(1).await?];
     let [at_once, in_turn] = &queues;
     // Once on all threads of the machine, and once in an order that the seed decides.
@@ -256,7 +308,7 @@ async fn read_along(
 }
 
 pub(super) async fn claims_are_exclusive(run: TrialRun) -> TrialResult {
-    let stage = Stage::open(&run, false).await?;
+    let stage = Stage::open(&run, 3, false).await?;
     let queue = stage.queue(0).await?;
     let count = 400 * scale(run.budget);
     stage.fill(&queue, count).await;
@@ -282,7 +334,7 @@ pub(super) async fn claims_are_exclusive(run: TrialRun) -> TrialResult {
 }
 
 pub(super) async fn delete_races_release(run: TrialRun) -> TrialResult {
-    let stage = Stage::open(&run, false).await?;
+    let stage = Stage::open(&run, 3, false).await?;
     let queue = stage.queue(0).await?;
     let rounds = 60 * scale(run.budget);
     stage.fill(&queue, rounds).await;

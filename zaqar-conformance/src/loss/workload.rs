@@ -62,7 +62,7 @@ pub(crate) struct Workload {
     pub(crate) swarm: Swarm,
     pub(crate) queues: WorkQueues,
     /// The handles; workers are dealt to them in turn.
-    pub(crate) targets: [Arc<dyn Target>; 2],
+    pub(crate) targets: Vec<Arc<dyn Target>>,
     pub(crate) books: Arc<Books>,
     /// The storage clock, if it can be turned.
     pub(crate) clock: Option<Arc<ManualClock>>,
@@ -71,7 +71,7 @@ pub(crate) struct Workload {
 /// A task of the workload: its worker, its dice, its view of the producers.
 pub(crate) struct Task {
     pub(crate) worker: Worker,
-    /// The same caller at the other handle.
+    /// The same caller at another handle, if there is one.
     pub(crate) elsewhere: Worker,
     pub(crate) rng: StdRng,
     pub(crate) queues: WorkQueues,
@@ -103,9 +103,7 @@ impl Workload {
     /// Runs all tasks to their ends, then empties every queue.
     pub(crate) async fn run(self) -> Result<usize, Failure> {
         self.work().await?;
-        let [target, _] = &self.targets;
-        let worker = self.worker(u32::MAX, Arc::clone(target));
-        self.empty(&worker).await
+        self.empty(&self.worker(0, 0)?).await
     }
 
     /// Empties every queue with a worker whose calls do not fail.
@@ -125,22 +123,22 @@ impl Workload {
         let mut consumers = JoinSet::new();
         let mut number = self.workers_from + self.size.producers;
         for nth in 0..self.size.claimers {
-            consumers.spawn(claimer::run(self.task(number + nth, &progress)));
+            consumers.spawn(claimer::run(self.task(number + nth, &progress)?));
         }
         number += self.size.claimers;
         let roles = [(self.swarm.pops, Role::Pop), (self.swarm.walks, Role::Walk)];
         let roles = roles.into_iter().chain([(self.swarm.follows, Role::Follow)]);
         for (nth, (_, role)) in (0..).zip(roles.filter(|(wanted, _)| *wanted)) {
-            consumers.spawn(role.run(self.task(number + nth, &progress)));
+            consumers.spawn(role.run(self.task(number + nth, &progress)?));
         }
         let mut producers = JoinSet::new();
         for nth in 0..self.size.producers {
-            let task = self.task(self.workers_from + nth, &progress);
+            let task = self.task(self.workers_from + nth, &progress)?;
             producers.spawn(producer::run(task, self.size.posts_each, Arc::clone(&sender)));
         }
         let mut timekeeper = JoinSet::new();
         if let Some(clock) = &self.clock {
-            timekeeper.spawn(keep_time(self.task(number + 9, &progress), Arc::clone(clock)));
+            timekeeper.spawn(keep_time(self.task(number + 9, &progress)?, Arc::clone(clock)));
         }
         join(&mut producers).await?;
         sender.send_modify(|progress| progress.done = true);
@@ -148,24 +146,31 @@ impl Workload {
         join(&mut timekeeper).await
     }
 
-    fn worker(&self, id: u32, target: Arc<dyn Target>) -> Worker {
-        Worker { id, target, books: Arc::clone(&self.books) }
+    /// Worker `id` at the handle that is dealt to it, or so many further.
+    fn worker(&self, id: u32, further: u32) -> Result<Worker, Failure> {
+        let nth = dealt(id.wrapping_add(further), self.targets.len());
+        let target = self.targets.get(nth).map(Arc::clone);
+        let target = target.ok_or_else(|| Failure::broken("a workload without a handle"))?;
+        Ok(Worker { id, target, books: Arc::clone(&self.books) })
     }
 
-    fn task(&self, id: u32, progress: &watch::Receiver<Progress>) -> Task {
-        let [even, odd] = &self.targets;
-        let (target, other) = if id.is_multiple_of(2) { (even, odd) } else { (odd, even) };
-        Task {
-            worker: self.worker(id, Arc::clone(target)),
-            elsewhere: self.worker(id, Arc::clone(other)),
+    fn task(&self, id: u32, progress: &watch::Receiver<Progress>) -> Result<Task, Failure> {
+        Ok(Task {
+            worker: self.worker(id, 0)?,
+            elsewhere: self.worker(id, 1)?,
             rng: StdRng::seed_from_u64(self.seed ^ (u64::from(id) << 40)),
             queues: self.queues.clone(),
             swarm: self.swarm,
             progress: progress.clone(),
             rounds_max: 2 * self.size.producers * self.size.posts_each,
             lapses: self.clock.is_some(),
-        }
+        })
     }
+}
+
+/// The handle, among so many, that is dealt to worker `id`.
+pub(crate) fn dealt(id: u32, handles: usize) -> usize {
+    usize::try_from(id).unwrap_or(0).checked_rem(handles).unwrap_or(0)
 }
 
 /// Awaits every task; a panic in one is the driver's, and breaks the trial.

@@ -42,7 +42,7 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) async fn open(run: &TrialRun) -> Result<Self, Failure> {
-        let stage = Stage::open(run, true).await?;
+        let stage = Stage::open(run, 2, true).await?;
         let queues = stage.queues().await?;
         let rng = StdRng::seed_from_u64(run.seed);
         let size = size(run.budget);
@@ -65,7 +65,8 @@ impl Ring {
 
     /// The workload of the next cycle.
     pub(super) fn workload(&mut self) -> Workload {
-        let targets = self.stage.targets().map(|target| self.gauge.around(target));
+        let around = |target| self.gauge.around(target);
+        let targets = self.stage.targets().into_iter().map(around).collect();
         let workers_from = self.workers;
         self.workers += 100;
         Workload {
@@ -88,7 +89,8 @@ impl Ring {
     /// Asks the handles that lived through it all how they are, empties the queues through a new
     /// one, and judges the books.
     pub(super) async fn conclude(mut self, counts: Counts) -> TrialResult {
-        for data in [&self.stage.context.data, &self.stage.second.data].map(Arc::clone) {
+        let handles: Vec<_> = self.stage.data().map(Arc::clone).collect();
+        for data in handles {
             if let Err(failure) = is_well(&data).await {
                 self.complain(failure);
             }

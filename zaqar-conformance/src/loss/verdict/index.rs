@@ -160,7 +160,7 @@ impl<'h> Index<'h> {
         if unanswered && matches!(call.action, Action::Claim { .. } | Action::Renew { .. }) {
             self.prolonging.insert(call.queue);
         }
-        if let Some(until_ms) = prolonged_unseen_ms(call) {
+        if let Some(until_ms) = self.prolonged_unseen_ms(call) {
             let known = self.overdue.entry(call.queue).or_insert(until_ms);
             *known = until_ms.max(*known);
         }
@@ -295,19 +295,21 @@ impl<'h> Index<'h> {
         self.last_looks.get(&queue)
     }
 
+    /// Until when a call may have prolonged the life of a message that its answer does not show: the
+    /// claim was over before the answer came, which shows nothing that was not held any more.
+    fn prolonged_unseen_ms(&self, call: &Call) -> Option<i64> {
+        let (Action::Claim { ttl, grace, .. } | Action::Renew { ttl, grace, .. }) = &call.action
+        else {
+            return None;
+        };
+        let ended_ms = call.ended.at.as_millis().saturating_add(self.history.resolution_ms);
+        let is_over = ended_ms >= call.invoked.at.after(*ttl).as_millis();
+        (call.is_ok() && is_over).then(|| call.ended.at.after(ttl.plus(*grace)).as_millis())
+    }
+
     /// The ids under which `post` is known.
     fn ids(&self, post: Post<'h>) -> impl Iterator<Item = MessageId> + '_ {
         let seen = self.sightings(post.tag).iter().map(|sighting| sighting.seen.id);
         post.id.into_iter().chain(seen)
     }
-}
-
-/// Until when a call may have prolonged the life of a message that its answer does not show: the
-/// claim was over before the answer came, which shows nothing that was not held any more.
-fn prolonged_unseen_ms(call: &Call) -> Option<i64> {
-    let (Action::Claim { ttl, grace, .. } | Action::Renew { ttl, grace, .. }) = &call.action else {
-        return None;
-    };
-    let is_over = call.ended.at >= call.invoked.at.after(*ttl);
-    (call.is_ok() && is_over).then(|| call.ended.at.after(ttl.plus(*grace)).as_millis())
 }

@@ -1,0 +1,138 @@
+//! Whether a store in its caller's process flushes before it acknowledges: a child process posts
+//! message by message under strace, and the trace is judged.
+//!
+//! No kill shows this: what a killed process wrote, the system still has. Only a power loss would.
+
+mod binary;
+mod check;
+mod trace;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use tokio::process::Command;
+use zaqar_core::{ManualClock, ProjectId, QueueKey, QueueName, Ttl};
+
+pub use binary::Flushing;
+
+use super::node::Node;
+use crate::case::Failure;
+use crate::case::Guarantee::G1;
+use crate::counts::Counts;
+use crate::harness::{CHILD_HARNESS_VARIABLE, CHILD_VARIABLE, ChildNode, Namespace, SpawnedChild};
+use crate::loss::body::Tag;
+use crate::loss::ledger::Ledger;
+use crate::loss::request::Request;
+use crate::loss::worker::{Books, Target as _};
+use crate::suite::{Budget, SuiteTrial, TrialEnd, TrialResult, TrialRun};
+
+/// The trial that looks for flushes.
+pub const FLUSHED: &str = "fault.flush.flushed_before_acknowledged";
+
+/// The calls that are traced.
+const CALLS: &str = "trace=write,writev,pwrite64,pwritev,pwritev2,fsync,fdatasync";
+
+/// A trial on the store of the harness `name` of this test binary, whose log is in files that have
+/// their namespace and `log` in their paths.
+pub(crate) fn trial(name: &'static str, log: &'static str) -> SuiteTrial {
+    SuiteTrial::new(FLUSHED, &[G1], move |run| flushed_before_acknowledged(run, name, log))
+}
+
+async fn flushed_before_acknowledged(
+    run: TrialRun,
+    name: &'static str,
+    log: &'static str,
+) -> TrialResult {
+    let posts = match run.budget {
+        Budget::Smoke => 30,
+        Budget::Standard => 300,
+        Budget::Soak => 3_000,
+    };
+    let namespace = Namespace::random();
+    let file = std::env::temp_dir().join(format!("{namespace}.strace"));
+    let posted = post_under_strace(&run, &namespace, name, &file, posts).await;
+    let trace = std::fs::read_to_string(&file).unwrap_or_default();
+    // It may never have been made.
+    std::fs::remove_file(&file).unwrap_or_default();
+    run.harness.wipe(&namespace).await?;
+    posted?;
+    let is_log = |path: &str| path.contains(namespace.as_str()) && path.contains(log);
+    // The first answer says that the queue is open.
+    let found = check::flushes(&trace::events(&trace), 1, is_log);
+    if !found.is_clean() {
+        return Err(Failure::broken(found));
+    }
+    if u32::try_from(found.acknowledged) != Ok(posts) {
+        let reason = format!("{posts} posts, and the trace shows {found}");
+        return Err(Failure::inconclusive(reason));
+    }
+    let counts = Counts::none()
+        .saw("posts_traced", found.acknowledged)
+        .saw("flushes_before_answers", found.syncs);
+    Ok(TrialEnd::Passed { counts })
+}
+
+/// Has a child process acknowledge post by post, and end by itself.
+async fn post_under_strace(
+    run: &TrialRun,
+    namespace: &Namespace,
+    name: &str,
+    file: &Path,
+    posts: u32,
+) -> Result<(), Failure> {
+    let child = spawn(namespace, name, file)?;
+    let clock = Arc::new(ManualClock::default());
+    let ledger = Ledger::new(run.seed, Arc::<ManualClock>::clone(&clock));
+    let (node, pump) = Node::new(child, clock, Books::new(ledger, true), None);
+    let (project, queue) = (ProjectId::new(format!("{namespace}-main"))?, QueueName::new("q")?);
+    let opened = node.open(project.clone(), queue.clone()).await;
+    if let Ok(incarnation) = &opened {
+        let queue = QueueKey::queue(project, queue).incarnate(*incarnation);
+        for sequence in 0..posts {
+            let tags = vec![Tag { run: run.seed, producer: 0, sequence }];
+            let (ttl, delay) = (Ttl::from_secs_clamped(3_000), Ttl::ZERO);
+            node.call(&queue, Request::Post { tags, ttl, delay, keyed: false }).await?;
+        }
+    }
+    drop(node);
+    let ended = pump.await.map_err(|error| Failure::broken(format!("the pump died: {error}")))?;
+    ended.map_err(|failure| match opened {
+        Ok(_) => failure,
+        Err(_) => {
+            Failure::inconclusive(format!("strace traces nothing here: {}", failure.evidence))
+        }
+    })?;
+    opened.map(drop)
+}
+
+/// This test binary as the child of strace, which writes to `file`.
+fn spawn(namespace: &Namespace, name: &str, file: &Path) -> Result<Box<dyn ChildNode>, Failure> {
+    let binary = std::env::current_exe().context("the test binary's own path")?;
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-qq", "-s", "8", "-e", CALLS, "-e", "signal=none", "-o"]);
+    command.arg(file).arg("--").arg(binary);
+    command.env(CHILD_VARIABLE, namespace.as_str()).env(CHILD_HARNESS_VARIABLE, name);
+    command.stderr(Stdio::inherit());
+    let child = SpawnedChild::start(command).map_err(|error| {
+        let hint = "`apt-get install strace`, or `cargo xtask services up`, installs it";
+        Failure::inconclusive(format!("strace does not start: {error:#}; {hint}"))
+    })?;
+    Ok(Box::new(Traced(child)))
+}
+
+/// A child that ends when it is told nothing more, so that its trace is whole.
+struct Traced(SpawnedChild);
+
+#[async_trait]
+impl ChildNode for Traced {
+    async fn call(&mut self, request: &str) -> anyhow::Result<String> {
+        self.0.call(request).await.context("the process under strace")
+    }
+
+    async fn kill(self: Box<Self>) -> anyhow::Result<()> {
+        self.0.end().await
+    }
+}
