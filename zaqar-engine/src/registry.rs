@@ -47,7 +47,14 @@ const BACKENDS: [Backend; 5] = [
     },
     Backend { schemes: &["mysql", "mariadb"], feature: "mysql", built: cfg!(feature = "mysql") },
     Backend {
-        schemes: &["redis", "rediss", "redis+sentinel", "redis+cluster"],
+        schemes: &[
+            "redis",
+            "rediss",
+            "redis+sentinel",
+            "rediss+sentinel",
+            "redis+cluster",
+            "rediss+cluster",
+        ],
         feature: "redis",
         built: cfg!(feature = "redis"),
     },
