@@ -171,7 +171,7 @@ impl Pools {
         if entry.pool == *pool {
             if entry.source.is_some() {
                 // Whoever asks again need not wait until it stood still for long enough.
-                self.0.watched.take(queue.incarnation);
+                self.0.watched.take(queue.incarnation, entry.epoch);
             }
             return Ok(());
         }
@@ -181,13 +181,14 @@ impl Pools {
         }
         self.check_can_live_in(&entry, &target).await?;
         let catalogue = self.0.control.catalogue();
-        match catalogue.catalogue_move(queue, pool, entry.epoch.saturating_add(1)).await {
+        let epoch = entry.epoch.saturating_add(1);
+        match catalogue.catalogue_move(queue, pool, epoch).await {
             Err(Error::QueueMoved { .. }) => {
                 return Err(EngineError::rejected("The queue was moved by another meanwhile."));
             }
             answer => answer?,
         }
-        self.0.watched.take(queue.incarnation);
+        self.0.watched.take(queue.incarnation, epoch);
         self.forget(queue).await;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! One round over all moves that are going on.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,8 +60,12 @@ struct Progress {
     newest: Option<u64>,
 }
 
+/// What is known of one move. The queue's next move is another: what was carried over by this one says
+/// nothing about it, and a repeat of a post would be stored again where its key did not arrive (G3).
 #[derive(Debug)]
 struct Look {
+    /// The epoch that the move leads to.
+    epoch: u64,
     progress: Progress,
     since: Instant,
     /// Whether it is this head that carries it on.
@@ -87,15 +92,19 @@ impl Watched {
     }
 
     /// Whether this head is to carry the move on: it did so before, or nobody does.
-    fn is_ours(&self, queue: Incarnation, progress: Progress) -> bool {
+    fn is_ours(&self, queue: Incarnation, epoch: u64, progress: Progress) -> bool {
         let mut looks = self.looks();
         let now = Instant::now();
-        let look = looks.entry(queue).or_insert_with(|| Look {
-            progress,
-            since: now,
-            ours: false,
-            records: Records::Unknown,
-        });
+        let records = Records::Unknown;
+        let first = Look { epoch, progress, since: now, ours: false, records };
+        let look = match looks.entry(queue) {
+            Entry::Occupied(known) if known.get().epoch == epoch => known.into_mut(),
+            Entry::Occupied(mut earlier) => {
+                earlier.insert(first);
+                earlier.into_mut()
+            }
+            Entry::Vacant(unknown) => unknown.insert(first),
+        };
         if look.progress != progress {
             (look.progress, look.since) = (progress, now);
         } else if look.since.elapsed() >= self.takeover_after {
@@ -105,25 +114,30 @@ impl Watched {
     }
 
     /// This head carries the move on from now.
-    pub(super) fn take(&self, queue: Incarnation) {
+    pub(super) fn take(&self, queue: Incarnation, epoch: u64) {
         let mut looks = self.looks();
         let progress = Progress { source_is_there: true, frozen: false, newest: None };
         let records = Records::Unknown;
-        looks.insert(queue, Look { progress, since: Instant::now(), ours: true, records });
+        looks.insert(queue, Look { epoch, progress, since: Instant::now(), ours: true, records });
     }
 
-    fn records(&self, queue: Incarnation) -> Records {
-        self.looks().get(&queue).map(|look| look.records.clone()).unwrap_or_default()
+    fn records(&self, queue: Incarnation, epoch: u64) -> Records {
+        let looks = self.looks();
+        let look = looks.get(&queue).filter(|look| look.epoch == epoch);
+        look.map(|look| look.records.clone()).unwrap_or_default()
     }
 
-    fn note_records(&self, queue: Incarnation, records: &Records) {
-        if let Some(look) = self.looks().get_mut(&queue) {
+    fn note_records(&self, queue: Incarnation, epoch: u64, records: &Records) {
+        if let Some(look) = self.looks().get_mut(&queue).filter(|look| look.epoch == epoch) {
             look.records = records.clone();
         }
     }
 
-    fn forget(&self, queue: Incarnation) {
-        self.looks().remove(&queue);
+    fn forget(&self, queue: Incarnation, epoch: u64) {
+        let mut looks = self.looks();
+        if looks.get(&queue).is_some_and(|look| look.epoch == epoch) {
+            looks.remove(&queue);
+        }
     }
 }
 
@@ -172,19 +186,20 @@ impl Pools {
         let Some(source) = &entry.source else { return Ok(report) };
         let (source, target) = self.ends(&entry.pool, source).await?;
         let progress = progress(&*source.data, &entry).await?;
-        if !self.0.watched.is_ours(entry.queue.incarnation, progress) {
+        let (moved, epoch) = (entry.queue.incarnation, entry.epoch);
+        if !self.0.watched.is_ours(moved, epoch, progress) {
             report.going_on = 1;
             return Ok(report);
         }
         let ends = (Arc::clone(&source.data), Arc::clone(&target.data));
         let may_collect = !target.keeps_everything();
-        let (control, moved) = (Arc::clone(&self.0.control), entry.queue.incarnation);
-        let records = self.0.watched.records(moved);
+        let control = Arc::clone(&self.0.control);
+        let records = self.0.watched.records(moved, epoch);
         let mut mover = Mover::new(control, &entry, ends, may_collect, records);
         let until = Instant::now() + TURN;
         while Instant::now() < until {
             let step = mover.step(limit).await?;
-            self.0.watched.note_records(moved, mover.records());
+            self.0.watched.note_records(moved, epoch, mover.records());
             match step {
                 Step::Went { messages } => {
                     report.messages += messages;
@@ -196,7 +211,7 @@ impl Pools {
                     break;
                 }
                 Step::Done | Step::Void => {
-                    self.0.watched.forget(entry.queue.incarnation);
+                    self.0.watched.forget(moved, epoch);
                     self.forget(&entry.queue).await;
                     report.ended = 1;
                     return Ok(report);
@@ -224,4 +239,29 @@ async fn progress(source: &dyn DataDriver, entry: &CatalogueEntry) -> Result<Pro
         frozen: head.is_some_and(|head| head.frozen),
         newest: newest.map(|message| message.marker.sequence()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_move_carried_over_says_nothing_about_the_next() {
+        let watched = Watched::new(Duration::from_secs(3_600));
+        let queue = Incarnation::new(7).unwrap();
+        let progress = Progress { source_is_there: true, frozen: false, newest: None };
+        watched.take(queue, 1);
+        let carried = Records::To(Some("k".to_owned()));
+        watched.note_records(queue, 1, &carried);
+        assert!(watched.is_ours(queue, 1, progress));
+        assert_eq!(watched.records(queue, 1), carried);
+        // Another head ended that move, and the queue is on its way again.
+        assert_eq!(watched.records(queue, 2), Records::Unknown);
+        assert!(!watched.is_ours(queue, 2, progress), "a move that another head began");
+        watched.take(queue, 2);
+        watched.note_records(queue, 1, &carried);
+        assert_eq!(watched.records(queue, 2), Records::Unknown);
+        watched.forget(queue, 1);
+        assert!(watched.is_ours(queue, 2, progress), "the look at the new move was lost");
+    }
 }
