@@ -46,7 +46,11 @@ async fn post(
 async fn primary(backend: &Backend) -> anyhow::Result<u16> {
     let port = backend.ports().get(2).copied().context("a Sentinel")?;
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    // A Sentinel on a busy machine is slow to answer.
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(FAILOVER_MAX))
+        .set_response_timeout(Some(FAILOVER_MAX));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
     let mut ask = redis::cmd("SENTINEL");
     ask.arg("get-master-addr-by-name").arg("zaqar");
     let (_, port): (String, u16) = ask.query_async(&mut connection).await?;
