@@ -22,7 +22,7 @@ use crate::query::Query;
 use crate::rows::{claim_id, count, ttl};
 use crate::schema::DATA;
 use crate::step::Step;
-use crate::tables::{FROZEN, MOVED, OPEN, claim_key, message_id, message_range};
+use crate::tables::{CLAIMABLE, FROZEN, MOVED, OPEN, claim_key, message_id, message_range};
 use crate::task::Task;
 
 /// A message on its way, as it is stored.
@@ -41,14 +41,20 @@ struct MovingRow {
     body: String,
 }
 
-/// The messages of a range that live and are on no way to a dead-letter queue.
-fn of_range(head: &Head, (from, to): (i64, i64), avail: Document, now: Timestamp) -> Document {
+/// The messages of a range that are `avail`, and not purged.
+fn of_range(head: &Head, (from, to): (i64, i64), avail: Document) -> Document {
     doc! {
         "_id": message_range(head.q, from.max(head.purged.saturating_add(1)), to),
         "q": head.q,
         "avail": avail,
-        "expires": { "$gt": now.as_millis() },
     }
+}
+
+/// Those of a range that are left to be frozen, and on no way to a dead-letter queue: those whose
+/// end has passed but was not settled too, for a claim that is about to commit may be prolonging
+/// their lives.
+fn left(head: &Head, range: (i64, i64)) -> Document {
+    of_range(head, range, doc! { "$gte": CLAIMABLE })
 }
 
 /// Reads what is frozen.
@@ -57,8 +63,9 @@ async fn part(step: &mut Step<'_>, queue: &QueueRef, head: &Head) -> NativeResul
     if !head.is_frozen() {
         return Ok(MovePart { from, to, messages: Vec::new() });
     }
-    let frozen = of_range(head, (head.from, head.to), doc! { "$eq": FROZEN }, step.now);
-    let query = Query::of(frozen).by("_id_").sort(doc! { "_id": 1 });
+    let mut live = of_range(head, (head.from, head.to), doc! { "$eq": FROZEN });
+    live.insert("expires", doc! { "$gt": step.now.as_millis() });
+    let query = Query::of(live).by("_id_").sort(doc! { "_id": 1 });
     let rows: Vec<MovingRow> = step.find(DATA, query).await?;
     let claims = claims(step, head, &rows).await?;
     let now = step.now;
@@ -150,8 +157,7 @@ impl Task for Freeze {
                 head.from = lowest;
                 step.set_head(&head, doc! { "from": lowest, "to": head.to }).await?;
             }
-            let free = doc! { "$gte": 0_i64 };
-            let filter = of_range(&head, (head.from, head.to), free, step.now);
+            let filter = left(&head, (head.from, head.to));
             let freeze = doc! { "$set": { "was": "$avail", "avail": FROZEN } };
             step.update_from_itself(DATA, filter, vec![freeze]).await?;
         }
@@ -166,8 +172,8 @@ impl Freeze {
         struct Place {
             s: i64,
         }
-        let left = of_range(head, (1, head.to), doc! { "$gte": 0_i64 }, step.now);
-        let query = Query::of(left).by("_id_").sort(doc! { "_id": -1 }).fields(&["s"]);
+        let query =
+            Query::of(left(head, (1, head.to))).by("_id_").sort(doc! { "_id": -1 }).fields(&["s"]);
         let highest: Vec<Place> = step.find(DATA, query.limit(i64::from(self.limit.get()))).await?;
         Ok(highest.last().map(|place| place.s))
     }

@@ -20,7 +20,9 @@ use crate::rows::claim_id;
 use crate::schema::DATA;
 use crate::step::Step;
 use crate::store::Store;
-use crate::tables::{FROZEN, PARKED, arrival_key, head_key, message_key, position, queue_code};
+use crate::tables::{
+    CLAIMABLE, FROZEN, PARKED, arrival_key, head_key, message_key, position, queue_code,
+};
 use crate::task::{Task, transact};
 
 /// Under which condition messages may go.
@@ -117,7 +119,7 @@ impl Task for Batch {
             .iter()
             .map(|removal| positions(&self.queue, &arrivals, &removal.ids))
             .collect();
-        let (head, mut stored) = load(step, &self.queue, &wanted).await?;
+        let Looked { head, mut stored, unsettled } = load(step, &self.queue, &wanted).await?;
         let (mut doomed, mut outcomes) = (Vec::new(), Vec::with_capacity(wanted.len()));
         for (removal, positions) in self.removals.iter().zip(&wanted) {
             match decide(&self.queue, &removal.rule, positions, &stored) {
@@ -134,6 +136,11 @@ impl Task for Batch {
         }
         if !doomed.is_empty() {
             step.delete(DATA, doc! { "_id": { "$in": doomed }, "q": head.q }).await?;
+        }
+        if !unsettled.is_empty() {
+            // A write, so that this conflicts with a claim that is about to prolong their lives.
+            let write = doc! { "$inc": { "looked": 1_i64 } };
+            step.update(DATA, doc! { "_id": { "$in": unsettled }, "q": head.q }, write).await?;
         }
         Ok(outcomes)
     }
@@ -180,12 +187,21 @@ fn positions(
     ids.iter().filter_map(place).collect()
 }
 
+/// What a batch of deletes goes by.
+struct Looked {
+    head: Head,
+    /// The messages that are there, by their positions.
+    stored: HashMap<i64, Standing>,
+    /// The keys of those whose end has passed and was not settled.
+    unsettled: Vec<String>,
+}
+
 /// Reads the head and the messages in one go: they are in one collection.
 async fn load(
     step: &mut Step<'_>,
     queue: &QueueRef,
     wanted: &[Vec<(i64, MessageId)>],
-) -> Result<(Head, HashMap<i64, Standing>), Failure> {
+) -> Result<Looked, Failure> {
     let q = queue_code(queue.incarnation);
     let head_key = head_key(q);
     let mut keys: Vec<String> =
@@ -204,13 +220,15 @@ async fn load(
         }
     }
     let head = checked(queue, head)?;
-    let mut standings = HashMap::with_capacity(rows.len());
+    let (mut stored, mut unsettled) = (HashMap::with_capacity(rows.len()), Vec::new());
     for row in rows.into_iter().filter(|row| row.s > head.purged) {
-        if let Some(standing) = row.standing(step.now)? {
-            standings.insert(row.s, standing);
+        match row.standing(step.now)? {
+            Some(standing) => drop(stored.insert(row.s, standing)),
+            None if row.avail >= CLAIMABLE => unsettled.push(message_key(q, row.s)),
+            None => {}
         }
     }
-    Ok((head, standings))
+    Ok(Looked { head, stored, unsettled })
 }
 
 /// Which positions go; an error if the rule forbids it, and then none goes.

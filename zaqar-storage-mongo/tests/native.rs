@@ -6,10 +6,10 @@ use anyhow::{Context, ensure};
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
 use zaqar_core::{
-    Body, ClaimId, Clock, CreateClaim, Effect, GcOptions, IdempotencyKey, LeaseDeliveries, LeaseId,
-    ListMessages, ListQueues, ManualClock, MessageWatch, NewMessage, NewSubscription, OpenError,
-    PageLimit, PoolName, PostKey, PostMessages, ProjectId, QueueEnd, QueueKey, QueueKind,
-    QueueName, QueueRef, Redrive, Ttl,
+    Body, ClaimId, Clock, CreateClaim, Effect, Error, GcOptions, IdempotencyKey, LeaseDeliveries,
+    LeaseId, ListMessages, ListQueues, ManualClock, MessageId, MessageWatch, NewMessage,
+    NewSubscription, OpenError, PageLimit, PoolName, PostKey, PostMessages, ProjectId, QueueEnd,
+    QueueKey, QueueKind, QueueName, QueueRef, Redrive, Ttl,
 };
 use zaqar_storage_mongo::{MongoDrivers, OpenOptions};
 use zaqar_testbed::{Backend, Options, Service};
@@ -394,5 +394,60 @@ async fn a_transaction_that_a_dead_process_left_open_blocks_nobody_for_long() ->
     let late = session.commit_transaction().await;
     ensure!(late.is_err(), "it was ended");
     drivers.data.close().await;
+    Ok(())
+}
+
+/// Somebody is about to commit a claim that prolongs the lives of messages whose ends have passed:
+/// does `ask` meanwhile, and answers what came of it.
+async fn while_lives_are_prolonged<F, T>(
+    ask: impl FnOnce(MongoDrivers, QueueRef) -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let backend = backend()?;
+    let drivers = open_at(&backend.uri()).await?;
+    let queue = queue(&drivers, "q").await?;
+    post(&drivers, &queue, 3).await?;
+    drivers.data.heads().head_move(&queue, 1).await?;
+    let client = raw(&backend).await?;
+    let rows = database(&client).collection::<Document>("data");
+    let of_messages = doc! { "body": { "$exists": true } };
+    rows.update_many(of_messages.clone(), doc! { "$set": { "expires": 1_i64 } }).await?;
+    let before = aborted(&client).await?;
+    let mut session = client.start_session().await?;
+    session.start_transaction().await?;
+    let prolong = rows.update_many(of_messages, doc! { "$set": { "expires": i64::MAX } });
+    ensure!(prolong.session(&mut session).await?.modified_count == 3);
+    let asked = tokio::spawn(ask(drivers.clone(), queue.at_epoch(1)));
+    while aborted(&client).await? == before && !asked.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    session.commit_transaction().await?;
+    let answer = asked.await??;
+    drivers.data.close().await;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_part_holds_what_a_claim_prolonged_while_it_was_frozen() -> anyhow::Result<()> {
+    let part = while_lives_are_prolonged(async |drivers, queue| {
+        Ok(drivers.data.moves().move_freeze(&queue, PageLimit::default()).await?)
+    });
+    assert_eq!(part.await?.messages.len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delete_under_a_claim_that_is_over_waits_for_who_prolongs_the_life() -> anyhow::Result<()>
+{
+    let refused = while_lives_are_prolonged(async |drivers, queue| {
+        let id = MessageId::new(queue.incarnation, 2)?;
+        let over = Some(ClaimId::random());
+        Ok(drivers.data.messages().message_delete(&queue, id, over).await)
+    });
+    let refused = refused.await?;
+    assert!(matches!(refused, Err(Error::MessageNotClaimed { .. })), "{refused:?}");
     Ok(())
 }

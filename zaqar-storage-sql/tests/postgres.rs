@@ -12,7 +12,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tokio::task::JoinSet;
-use zaqar_core::{Effect, Error, MessageId, OpenError, PageLimit, Retry};
+use zaqar_core::{ClaimId, Effect, Error, MessageId, OpenError, PageLimit, QueueRef, Retry};
+use zaqar_storage_sql::SqlDrivers;
 use zaqar_testbed::{Backend, Options, Service};
 
 use support::{TestStore, open, options, post, queue};
@@ -265,6 +266,56 @@ async fn a_delete_older_than_the_freeze_that_comes_to_its_message_later_is_refus
     assert!(matches!(refused, Err(Error::QueueMoving { .. })), "{refused:?}");
     assert_eq!(drivers.data.moves().move_part(&queue).await?, part);
     drivers.data.close().await;
+    place.done().await
+}
+
+/// Somebody is about to commit a claim that prolongs the lives of messages whose ends have passed:
+/// does `ask` of that queue meanwhile, and answers what came of it.
+async fn while_lives_are_prolonged<F, T>(
+    place: &Place,
+    ask: impl FnOnce(SqlDrivers, QueueRef) -> F,
+) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let drivers = place.open().await?;
+    let queue = queue(&drivers, "q").await?;
+    assert_eq!(post(&drivers, &queue, 3).await?, 3);
+    drivers.data.heads().head_move(&queue, 1).await?;
+    place.run("UPDATE messages SET expires = 1").await?;
+    let mut raw = place.raw().await?;
+    run(&mut raw, "BEGIN; UPDATE messages SET expires = 9223372036854775807").await?;
+    let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut raw).await?;
+    let asked = tokio::spawn(ask(drivers.clone(), queue.at_epoch(1)));
+    until(place, FIRST_WAITS, holder).await?;
+    run(&mut raw, "COMMIT").await?;
+    let answer = asked.await??;
+    drivers.data.close().await;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_part_holds_what_a_claim_prolonged_while_it_was_frozen() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_prolonged").await? else { return Ok(()) };
+    let part = while_lives_are_prolonged(&place, async |drivers, queue| {
+        Ok(drivers.data.moves().move_freeze(&queue, PageLimit::default()).await?)
+    });
+    assert_eq!(part.await?.messages.len(), 3);
+    place.done().await
+}
+
+#[tokio::test]
+async fn a_delete_under_a_claim_that_is_over_waits_for_who_prolongs_the_life() -> anyhow::Result<()>
+{
+    let Some(place) = Place::of("zaqar_test_outlived").await? else { return Ok(()) };
+    let refused = while_lives_are_prolonged(&place, async |drivers, queue| {
+        let id = MessageId::new(queue.incarnation, 2)?;
+        let over = Some(ClaimId::random());
+        Ok(drivers.data.messages().message_delete(&queue, id, over).await)
+    });
+    let refused = refused.await?;
+    assert!(matches!(refused, Err(Error::MessageNotClaimed { .. })), "{refused:?}");
     place.done().await
 }
 

@@ -134,11 +134,12 @@ pub(super) struct Freeze {
     pub(super) limit: PageLimit,
 }
 
-/// The lowest of the `$5` highest messages of queue `$4` between rows `$1` and `$2` that are live at
-/// `$3`.
+/// The lowest of the `$4` highest messages of queue `$3` between rows `$1` and `$2`: those whose end
+/// has passed but was not settled too, for a claim that is about to commit may be prolonging their
+/// lives.
 const LOWEST: &str = "SELECT MIN(f.id) FROM (SELECT m.id FROM messages AS m FORCE INDEX (PRIMARY) \
-       WHERE m.id > $1 AND m.id < $2 AND m.queue = $4 AND m.avail <> -2 AND m.expires > $3 \
-       ORDER BY m.id DESC LIMIT $5) AS f";
+       WHERE m.id > $1 AND m.id < $2 AND m.queue = $3 AND m.avail >= 0 \
+       ORDER BY m.id DESC LIMIT $4) AS f";
 
 #[async_trait]
 impl Task for Freeze {
@@ -152,7 +153,6 @@ impl Task for Freeze {
             let lowest = sql(LOWEST)
                 .bind(row_id(number, head.purged))
                 .bind(row_id(number, head.frozen.1))
-                .bind(step.now.as_millis())
                 .bind(number)
                 .bind(i64::from(self.limit.get()));
             let row = step.row(lowest).await?.ok_or(sqlx::Error::RowNotFound)?;

@@ -123,15 +123,14 @@ pub(super) struct Freeze {
     pub(super) limit: PageLimit,
 }
 
-/// The lowest of the `$4` highest messages between rows `$1` and `$2` that are live at `$3`.
+/// The lowest of the `$3` highest messages between rows `$1` and `$2`: those whose end has passed but
+/// was not settled too, for a claim that is about to commit may be prolonging their lives.
 const LOWEST: &str = "SELECT min(f.id) FROM (SELECT m.id FROM messages AS m \
-       WHERE m.id > $1 AND m.id < $2 AND m.avail <> -2 AND m.expires > $3 \
-       ORDER BY m.id DESC LIMIT $4) AS f";
+       WHERE m.id > $1 AND m.id < $2 AND m.avail >= 0 ORDER BY m.id DESC LIMIT $3) AS f";
 
-/// Marks the live messages from row `$1` to `$2`, as they are when nobody has them in hand.
+/// Marks these messages from row `$1` to `$2`, as they are when nobody has them in hand.
 const MARK: &str = "WITH part AS MATERIALIZED (SELECT m.id FROM messages AS m \
-       WHERE m.id >= $1 AND m.id < $2 AND m.avail <> -2 AND m.expires > $3 \
-       ORDER BY m.id FOR UPDATE) \
+       WHERE m.id >= $1 AND m.id < $2 AND m.avail >= 0 ORDER BY m.id FOR UPDATE) \
      UPDATE messages AS m SET frozen = true FROM part AS p \
        WHERE m.id = p.id AND m.frozen IS NULL";
 
@@ -148,7 +147,6 @@ impl Task for Freeze {
             let lowest = sqlx::query(LOWEST)
                 .bind(row_id(number, head.purged))
                 .bind(end)
-                .bind(step.now.as_millis())
                 .bind(i64::from(self.limit.get()));
             let row = step.row(lowest).await?.ok_or(sqlx::Error::RowNotFound)?;
             head.frozen.0 = row.try_get::<Option<i64>, _>(0)?.map_or(head.frozen.1, position_of);
@@ -156,8 +154,7 @@ impl Task for Freeze {
             step.execute(freeze.bind(number).bind(head.frozen.0)).await?;
         }
         let from = head.frozen.0.max(head.purged.saturating_add(1));
-        let mark = sqlx::query(MARK).bind(row_id(number, from)).bind(end);
-        step.execute(mark.bind(step.now.as_millis())).await?;
+        step.execute(sqlx::query(MARK).bind(row_id(number, from)).bind(end)).await?;
         let rows = step.rows(select_part(number, step.now)).await?;
         Ok(part(&rows, &self.queue, step.now)?)
     }

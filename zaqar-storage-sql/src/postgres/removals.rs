@@ -32,20 +32,25 @@ pub(crate) enum Rule {
 }
 
 /// Deletes rows `$2` of queue `$1` at moment `$3`, for a caller that knows of the move `$4`, unless
-/// one of them is on its way or meets `$forbidden`: those are returned instead. Locked in the order of rows, so that deletes wait for each other and never in
-/// a circle. Expired rows are not there; a parked one (`avail = -2`) belongs to the dead-letter
-/// queue already and is skipped where it is not forbidden.
+/// one of them is on its way or meets `$forbidden`: those are returned instead. Locked in the order
+/// of rows, so that deletes wait for each other and never in a circle. Expired rows are not there,
+/// which shows once they are locked: a claim that is about to commit may have prolonged the life of
+/// a row whose end this statement's snapshot has passed. A parked row (`avail = -2`) belongs to the
+/// dead-letter queue already and is skipped where it is not forbidden.
 macro_rules! delete {
     ($forbidden:literal) => {
         concat!(
             "WITH ",
             fence_head!("$4"),
-            ", found AS MATERIALIZED (SELECT m.id, m.avail, m.claim, ",
+            ", locked AS MATERIALIZED (SELECT m.id, m.avail, m.claim, m.expires, ",
             is_still!(),
-            " AS still, m.avail > $3 AND m.claim IS NOT NULL AS held FROM messages AS m \
+            " AS still FROM messages AS m \
                WHERE m.id = ANY ($2) AND m.id > (SELECT h.base FROM head AS h) \
-                 AND (m.expires > $3 OR m.avail = -2) AND (SELECT h.takes FROM head AS h) \
+                 AND (SELECT h.takes FROM head AS h) \
                ORDER BY m.id FOR UPDATE OF m), \
+             found AS (SELECT l.id, l.avail, l.claim, l.still, \
+                 l.avail > $3 AND l.claim IS NOT NULL AS held FROM locked AS l \
+               WHERE l.expires > $3 OR l.avail = -2), \
              wrong AS MATERIALIZED (SELECT f.* FROM found AS f WHERE f.still OR ",
             $forbidden,
             "), doomed AS MATERIALIZED (SELECT f.id FROM found AS f \
