@@ -28,8 +28,10 @@ const FILES: &str = "zaqar-storage-sql/src/sqlite/*.rs";
 /// (`intake`), how a statement reaches SQLite (`engine`). The crate's own tests ask about these.
 const LEFT_OUT: [&str; 7] = ["config", "open", "file", "checkpoint", "intake", "engine", "scratch"];
 const PACKAGE: &str = "zaqar-storage-sql";
-/// Where the tool keeps its logs, and the result.
+/// Where the tool keeps its logs, and what came of each slice.
 const OUTPUT: &str = "target/mutants";
+/// Changes that are tried before what came of them is kept.
+const SLICE: usize = 25;
 /// Where results are kept.
 const RESULT: &str = "docs/reports/mutants-sqlite.txt";
 
@@ -44,6 +46,9 @@ pub(crate) struct MutantsArgs {
     /// Only changes with this text in their names, instead of a sample
     #[arg(long)]
     only: Vec<String>,
+    /// Go on with a run of the same sample that was stopped: what it had tried counts
+    #[arg(long)]
+    resume: bool,
 }
 
 pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
@@ -60,14 +65,34 @@ pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
         all.iter().filter(|name| args.only.iter().any(|text| name.contains(text))).collect()
     };
     ensure!(!chosen.is_empty(), "no change is called that");
-    let broken = run(workspace, &chosen);
-    let outcomes = outcomes(&workspace.root.join(OUTPUT).join("mutants.out/outcomes.json"))?;
+    let outcomes = try_all(workspace, args, &chosen)?;
     let text = result(&all, args, &outcomes);
     println!("{text}");
     if args.only.is_empty() {
         std::fs::write(workspace.root.join(RESULT), text)?;
     }
-    broken
+    Ok(())
+}
+
+/// Tries changes in slices, and keeps what came of each slice, so that a run can be resumed.
+fn try_all(workspace: &Workspace, args: &MutantsArgs, chosen: &[&String]) -> Result<Outcomes> {
+    let kept = workspace.root.join(OUTPUT);
+    if !args.resume && kept.exists() {
+        std::fs::remove_dir_all(&kept)?;
+    }
+    let mut all = Outcomes::new();
+    for (number, slice) in chosen.chunks(SLICE).enumerate() {
+        let output = kept.join(format!("{}-{number}", args.seed));
+        let done = output.join("done");
+        if !done.exists() {
+            run(workspace, slice, &output)?;
+            std::fs::write(done, "")?;
+        }
+        for (kind, names) in outcomes(&output.join("mutants.out/outcomes.json"))? {
+            all.entry(kind).or_default().extend(names);
+        }
+    }
+    Ok(all)
 }
 
 /// Nothing is done where that version is there already.
@@ -86,15 +111,16 @@ fn names(workspace: &Workspace) -> Result<Vec<String>> {
     listed.iter().map(name).collect::<Option<_>>().context("a change without a name")
 }
 
-fn run(workspace: &Workspace, chosen: &[&String]) -> Result<()> {
-    let output = workspace.root.join(OUTPUT);
-    std::fs::create_dir_all(&output)?;
+fn run(workspace: &Workspace, chosen: &[&String], output: &Path) -> Result<()> {
+    std::fs::create_dir_all(output)?;
     let patterns: Vec<String> = chosen.iter().map(|name| escaped(name)).collect();
     let mut command = workspace.cargo();
     command.args(["mutants", "--package", PACKAGE, "--file", FILES, "--test-tool", "nextest"]);
     command.args(left_out()).args(["--re", &format!("^(?:{})$", patterns.join("|"))]);
     command.args(["--timeout", "900", "--build-timeout", "900", "--no-shuffle", "--colors=never"]);
     command.arg("--output").arg(output);
+    // The tool works on a copy: the dependencies are built once for all slices.
+    command.env("CARGO_TARGET_DIR", workspace.root.join("target/mutants-build"));
     command.args(["--", "--test", "conformance", "--profile", "mutants"]);
     command.env("ZAQAR_CONFORMANCE_BUDGET", "smoke").env("CARGO_PROFILE_DEV_DEBUG", "0");
     let status = command.status().context("cannot start cargo-mutants")?;
@@ -180,7 +206,7 @@ mod tests {
         let names = |count: usize| vec!["x".to_owned(); count];
         let kinds = [("CaughtMutant", 8), ("Timeout", 1), ("MissedMutant", 1), ("Unviable", 5)];
         let outcomes = kinds.into_iter().map(|(kind, count)| (kind.to_owned(), names(count)));
-        let args = MutantsArgs { sample: 15, seed: 3, only: Vec::new() };
+        let args = MutantsArgs { sample: 15, seed: 3, only: Vec::new(), resume: false };
         let text = result(&names(40), &args, &outcomes.collect());
         assert!(text.contains("40 changes possible, 15 tried, seed 3"), "{text}");
         assert!(text.contains("caught 9 of 10 (90.0 %)"), "{text}");
