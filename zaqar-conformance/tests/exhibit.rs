@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use zaqar_conformance::loss::history::History;
 use zaqar_conformance::loss::verdict::judge;
-use zaqar_conformance::reference::{Quirks, ReferenceHarness};
+use zaqar_conformance::reference::{Quirk, ReferenceHarness};
 use zaqar_conformance::report::exhibit_name;
 use zaqar_conformance::{Outcome, Regressions, Suite};
 
 #[tokio::test]
 async fn a_driver_that_loses_posts_is_shown_to_people() -> anyhow::Result<()> {
     let trial = "loss.concurrent.claims_are_exclusive";
-    let quirks = Quirks { drop_one_in_n_posts: true, ..Quirks::none() };
-    let suite = Suite::new(Arc::new(ReferenceHarness::with_quirks(quirks))).only([trial]);
+    let saboteur = ReferenceHarness::with_quirk(Quirk::DropOneInNPosts);
+    let suite = Suite::new(Arc::new(saboteur)).only([trial]);
     let report = suite.run().await?;
     let Some(Outcome::Failed { evidence }) = report.outcome(trial) else {
         anyhow::bail!("the bug was missed: {}", report.text());
@@ -42,9 +42,11 @@ async fn a_seed_that_failed_is_tried_again_before_the_runs_own() -> anyhow::Resu
     let trial = "loss.concurrent.claims_are_exclusive";
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tests/regressions.txt");
-    let suite = |drop_one_in_n_posts, seed| {
-        let harness =
-            ReferenceHarness::with_quirks(Quirks { drop_one_in_n_posts, ..Quirks::none() });
+    let suite = |broken, seed| {
+        let harness = match broken {
+            true => ReferenceHarness::with_quirk(Quirk::DropOneInNPosts),
+            false => ReferenceHarness::new(),
+        };
         let kept = Regressions::new(&path, "conformance");
         Suite::new(Arc::new(harness)).only([trial]).seed(seed).regressions(kept)
     };

@@ -69,7 +69,7 @@ cases! {
         level: Extended(Claims),
         guarantees: [G8],
         methods: ["claim_create"],
-        summary: "Behind three thousand expired messages a claim finds the live ones, with no sweep before.",
+        summary: "Behind nine thousand expired messages a claim finds the live ones, with no sweep before.",
     }
 }
 
@@ -278,7 +278,7 @@ async fn lapsed_ahead_are_redelivered(ctx: &Context) -> CaseResult {
 
 async fn expired_ahead_are_retired(ctx: &Context) -> CaseResult {
     let queue = ctx.queue("deep").await?;
-    post_many(ctx, &queue, 3_000, |n| Context::message(n, 60)).await?;
+    post_many(ctx, &queue, 9_000, |n| Context::message(n, 60)).await?;
     let live = ctx.post_n(&queue, 12, 9_000).await?;
     ctx.advance_without_sweep(60)?;
     let (_, taken) = ctx.claim(&queue, 600, 60, 10).await?;

@@ -67,6 +67,12 @@ cases! {
         methods: ["transfer_lease", "message_insert_moved", "transfer_complete", "outbox_backlog"],
         summary: "After lease, insert and completion the message is at the target alone, claimable at its tail, id kept.",
     }
+    life_starts_at_arrival = "dead_letter.life.starts_at_arrival" {
+        level: Extended(DeadLetter),
+        guarantees: [G8, G10],
+        methods: ["message_insert_moved"],
+        summary: "However long a dead letter was on its way, its new life lasts its whole ttl from its arrival on, and no longer.",
+    }
     message_is_never_in_neither = "dead_letter.way.never_in_neither" {
         level: Extended(DeadLetter),
         guarantees: [G10],
@@ -333,6 +339,21 @@ async fn whole_way_moves_the_message(ctx: &Context) -> CaseResult {
     check_eq!(nth(&taken, 2)?.body, Context::body(0), "its body");
     ctx.advance(86_400).await?;
     check!(lease(ctx).await?.is_empty(), "a completed transfer is leased again");
+    Ok(())
+}
+
+async fn life_starts_at_arrival(ctx: &Context) -> CaseResult {
+    let (source, dead) = (ctx.queue("source").await?, ctx.queue("dead").await?);
+    let posted = parked(ctx, &source, 1).await?;
+    let transfers = lease(ctx).await?;
+    let message = only(&transfers)?.message.clone();
+    let ttl_s = message.ttl.as_secs();
+    ctx.advance(ttl_s + 60).await?;
+    ctx.data.messages().message_insert_moved(&dead, message).await?;
+    ctx.advance(ttl_s - 1).await?;
+    check_eq!(ids(&ctx.list_free(&dead).await?), posted, "a second before the end");
+    ctx.advance(1).await?;
+    check!(ctx.list_all(&dead).await?.is_empty(), "there is something at the end");
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! Messages: what a post stores and a read by id returns.
 
-use zaqar_core::{Body, ClientId, ListMessages, MessageId, NewMessage, PostMessages, QueueEnd};
+use zaqar_core::limits::MESSAGES_PER_POST_MAX;
+use zaqar_core::{
+    Body, ClientId, Error, ListMessages, MessageId, NewMessage, PostMessages, QueueEnd,
+};
 
 use super::support::{ids, is_no_message, limit, nth, only, pick, post_many, span, stats, texts};
 use crate::case::{CaseResult, cases, check, check_eq, expect_err};
@@ -54,6 +57,12 @@ cases! {
         guarantees: [G9],
         methods: ["message_post", "message_list"],
         summary: "Posts one after another stand in the queue in that order, at either node.",
+    }
+    posts_are_refused_by_number = "message.post.refused_by_number" {
+        level: Core,
+        guarantees: [G1, G2],
+        methods: ["message_post"],
+        summary: "A post of no message, or of more than a thousand, is refused as invalid and stores nothing.",
     }
     thousand_messages_fit_one_post = "message.post.a_thousand_at_once" {
         level: Core,
@@ -243,6 +252,20 @@ async fn posts_follow_each_other(ctx: &Context) -> CaseResult {
         check_eq!(ids(&node.list_all(&queue).await?), posted, "the queue's order");
     }
     other.close().await;
+    Ok(())
+}
+
+async fn posts_are_refused_by_number(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("refused").await?;
+    for count in [0, MESSAGES_PER_POST_MAX + 1] {
+        let messages = (0..count).map(|number| Context::message(number, 300)).collect();
+        let posted = ctx.data.messages().message_post(&queue, messages, PostMessages::new()).await;
+        let invalid = |error: &Error| matches!(error, Error::Invalid { .. });
+        expect_err(posted, invalid, format!("a post of {count}"))?;
+    }
+    check!(ctx.list_all(&queue).await?.is_empty(), "something was stored");
+    let first = ctx.post_n(&queue, 1, 300).await?;
+    check_eq!(ids(&ctx.list_all(&queue).await?), first, "what a post stored after them");
     Ok(())
 }
 

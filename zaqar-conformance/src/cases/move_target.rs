@@ -319,5 +319,10 @@ async fn purged_part_stays_away(ctx: &Context) -> CaseResult {
     check!(messages.message_pop(&queue, limit(10)?).await?.is_empty(), "it can be had");
     let posted = ctx.post_n(&queue, 1, 300).await?;
     check_eq!(ids(&ctx.list_all(&queue).await?), posted, "what is posted after the purge");
+    // The purge ends right at the last message of the part.
+    let queue = target(ctx, Vec::new()).await?;
+    messages.message_purge(&queue).await?;
+    arrive(ctx, &queue, &part(ctx, &queue, 98, START)?).await?;
+    check!(ctx.list_all(&queue).await?.is_empty(), "something purged before any arrived is shown");
     Ok(())
 }

@@ -33,6 +33,12 @@ cases! {
         methods: ["message_purge", "message_post", "gc"],
         summary: "What is posted after a purge stays, whatever is swept and collected, and takes no old position.",
     }
+    purged_lives_end_unnoticed = "purge.expiry.counts_nothing" {
+        level: Core,
+        guarantees: [G4, G8],
+        methods: ["message_purge", "sweep", "message_stats"],
+        summary: "When the lives of purged messages end, what was posted after the purge is counted as before, and had.",
+    }
     large_purge_is_reclaimed = "purge.gc.reclaims" {
         level: Core,
         guarantees: [G8],
@@ -118,6 +124,19 @@ async fn later_posts_are_kept(ctx: &Context) -> CaseResult {
         ctx.advance(1_000).await?;
         gc(ctx, 0).await?;
     }
+    Ok(())
+}
+
+async fn purged_lives_end_unnoticed(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("ended").await?;
+    ctx.post_n(&queue, 3, 60).await?;
+    ctx.data.messages().message_purge(&queue).await?;
+    let new = ctx.post_n(&queue, 2, 3_000).await?;
+    ctx.advance(60).await?;
+    check_eq!(counts(ctx, &queue).await?, (0, 2), "claimed and free");
+    let popped = ctx.data.messages().message_pop(&queue, limit(10)?).await?;
+    check_eq!(ids(&popped), new, "what a pop takes");
+    check_eq!(counts(ctx, &queue).await?, (0, 0), "claimed and free after it");
     Ok(())
 }
 

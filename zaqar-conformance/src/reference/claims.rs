@@ -8,6 +8,7 @@ use zaqar_core::{
 
 use super::driver::ReferenceData;
 use super::head::Head;
+use super::quirks::Quirk;
 use super::stored::{Hold, Parked, Stored};
 
 #[async_trait]
@@ -46,11 +47,12 @@ impl ClaimController for ReferenceData {
             state.require(Capability::Claims, "claim_update")?;
             let head = state.head_mut(queue)?;
             head.check_hold_still(id, now)?;
-            let forget = head.quirks.forget_claim_count_on_update;
+            let quirks = head.quirks;
+            let forget = quirks.has(Quirk::ForgetClaimCountOnUpdate);
             let hold = Hold { claim: id, ttl, since: now, ends_at: now.after(ttl) };
             let mut found = false;
             for message in head.held_mut(id, now) {
-                message.hold(hold, grace);
+                message.hold(hold, grace, quirks);
                 message.claim_count = if forget { 0 } else { message.claim_count };
                 found = true;
             }
@@ -68,12 +70,13 @@ impl ClaimController for ReferenceData {
             state.require(Capability::Claims, "claim_delete")?;
             let head = state.head_mut(queue)?;
             head.check_hold_still(id, now)?;
-            let forget = head.quirks.forget_last_claims;
+            let forget = head.quirks.has(Quirk::ForgetLastClaims);
             for message in head.held_mut(id, now) {
                 message.hold = None;
                 message.last_claim = message.last_claim.filter(|_| !forget);
             }
             head.claims.remove(&id);
+            head.free_anyway(id);
             head.resurrect();
             Ok(())
         })
@@ -123,23 +126,28 @@ impl Head {
         };
         let (quirks, incarnation) = (self.quirks, self.incarnation);
         let end = self.takeable_end();
+        self.choke(now)?;
         let mut claimed = Claimed::default();
         for message in self.messages.values_mut() {
             if claimed.messages.len() == options.limit.as_usize() {
                 break;
             }
-            if message.position >= end || !message.is_claimable(now, quirks) {
+            let anyway = quirks.has(Quirk::TakeAllAfterFirstFree)
+                && !claimed.messages.is_empty()
+                && message.is_live(now, quirks);
+            if message.position >= end || !(message.is_claimable(now, quirks) || anyway) {
                 continue;
             }
             match &options.redrive {
                 Some(redrive) if message.claim_count >= redrive.claims_max => {
                     message.hold = None;
-                    message.last_claim = message.last_claim.filter(|_| !quirks.forget_last_claims);
+                    message.last_claim =
+                        message.last_claim.filter(|_| !quirks.has(Quirk::ForgetLastClaims));
                     message.parked = Some(Parked { redrive: redrive.clone(), lease: None });
                     claimed.parked += 1;
                 }
                 _ => {
-                    message.hold(hold, options.grace);
+                    message.hold(hold, options.grace, quirks);
                     message.claim_count = message.claim_count.saturating_add(1);
                     claimed.messages.push(message.show(incarnation, now)?);
                 }
@@ -147,7 +155,36 @@ impl Head {
         }
         if !claimed.messages.is_empty() {
             self.claims.insert(options.id, hold.ends_at);
+            let positions = claimed.messages.iter().map(|message| message.marker.sequence());
+            self.taken.insert(options.id, positions.collect());
         }
         Ok(claimed)
+    }
+
+    /// Planted bug: what a claim took is freed with it, whoever holds it now.
+    fn free_anyway(&mut self, id: ClaimId) {
+        let taken = self.taken.remove(&id).unwrap_or_default();
+        if self.quirks.has(Quirk::ReleaseClearsNewerLease) {
+            for position in taken {
+                if let Some(message) = self.messages.get_mut(&position) {
+                    message.hold = None;
+                }
+            }
+        }
+    }
+
+    /// Planted bug: what has expired is handled in one go, which has a limit.
+    fn choke(&self, now: Timestamp) -> Result<()> {
+        let dead = || self.messages.len() - self.live(now).count();
+        if self.quirks.has(Quirk::ChokeOnManyExpired) && dead() > 8_000 {
+            let effect = zaqar_core::Effect::None;
+            return Err(Error::backend(
+                "claim_create",
+                effect,
+                zaqar_core::Retry::Later,
+                "planted",
+            ));
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use zaqar_core::{
 };
 
 use super::head::Head;
-use super::quirks::Quirks;
+use super::quirks::{Quirk, Quirks};
 use super::state::{NAME, State};
 use super::stored::Stored;
 
@@ -41,13 +41,19 @@ impl ReferenceStore {
     /// An empty store that declares everything but durability.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Quirks::none(), &[])
+        Self::without(&[])
     }
 
-    /// An empty store with planted bugs, that does not declare `withheld`.
+    /// An empty store that does not declare `withheld`.
     #[must_use]
-    pub fn with(quirks: Quirks, withheld: &[Capability]) -> Self {
-        let claims = !quirks.claims_unsupported_success && !withheld.contains(&Capability::Claims);
+    pub fn without(withheld: &[Capability]) -> Self {
+        Self::with(Quirks::default(), withheld)
+    }
+
+    /// As [`Self::without`], with a planted bug perhaps.
+    pub(super) fn with(quirks: Quirks, withheld: &[Capability]) -> Self {
+        let claims =
+            !quirks.has(Quirk::ClaimsUnsupportedSuccess) && !withheld.contains(&Capability::Claims);
         let kept = |capability: &Capability| match capability {
             Capability::Claims => claims,
             // Without claims nothing is ever claimed too often.
@@ -243,7 +249,11 @@ fn collect(head: &mut Head, now: Timestamp, options: GcOptions, room: &mut u64) 
         *room = room.saturating_sub(1);
         full
     };
-    let life = |message: &Stored| message.parked.is_none().then_some(message.expires_at);
+    let first_end = head.quirks.has(Quirk::CollectByFirstEnd);
+    let life = |message: &Stored| {
+        let end = if first_end { message.first_end } else { message.expires_at };
+        message.parked.is_none().then_some(end)
+    };
     head.messages.retain(|_, message| life(message).is_none_or(&mut keep));
     head.keys.retain(|_, key| keep(key.until));
     head.claims.retain(|_, ends_at| keep(*ends_at));

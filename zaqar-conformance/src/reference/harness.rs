@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use zaqar_core::{Capability, Clock};
 
 use super::driver::ReferenceStore;
-use super::quirks::Quirks;
+use super::quirks::{Quirk, Quirks};
 use super::state::NAME;
 use crate::harness::{Drivers, Harness, Namespace, ProcessControl, Subject, Waiver};
 
@@ -26,10 +26,10 @@ impl ReferenceHarness {
         Self::default()
     }
 
-    /// The reference driver with planted bugs.
+    /// The reference driver with a planted bug.
     #[must_use]
-    pub fn with_quirks(quirks: Quirks) -> Self {
-        Self { quirks, ..Self::default() }
+    pub fn with_quirk(quirk: Quirk) -> Self {
+        Self { quirks: Quirks(Some(quirk)), ..Self::default() }
     }
 
     /// The reference driver without a capability: it refuses what would need it.
@@ -43,7 +43,7 @@ impl ReferenceHarness {
 #[async_trait]
 impl Harness for ReferenceHarness {
     fn subject(&self) -> Subject {
-        let sound = self.quirks == Quirks::none() && self.withheld.is_empty();
+        let sound = self.quirks == Quirks::default() && self.withheld.is_empty();
         Subject {
             driver: NAME.into(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -7,10 +7,10 @@ use zaqar_core::limits::SEQUENCE_MAX;
 use zaqar_core::{
     ClaimId, ClientId, DeadLetterOrigin, Error, ExhaustedDelivery, HeadState, IdempotencyKey,
     Incarnation, MessageId, MessageMarker, NewMessage, OutboxMessage, PostKey, Posted, QueueHead,
-    QueueKey, Result, Timestamp,
+    QueueKey, Result, Timestamp, Ttl,
 };
 
-use super::quirks::Quirks;
+use super::quirks::{Quirk, Quirks};
 use super::stored::Stored;
 use super::subscriptions::StoredSubscription;
 
@@ -63,6 +63,8 @@ pub(super) struct Head {
     pub(super) graveyard: Vec<Stored>,
     /// Used by a quirk alone: how many messages were appended.
     pub(super) appended: u64,
+    /// Used by a quirk alone: the positions that each claim took.
+    pub(super) taken: BTreeMap<ClaimId, Vec<u64>>,
 }
 
 impl Head {
@@ -87,6 +89,7 @@ impl Head {
             quirks,
             graveyard: Vec::new(),
             appended: 0,
+            taken: BTreeMap::new(),
         }
     }
 
@@ -171,17 +174,22 @@ impl Head {
         now: Timestamp,
     ) -> Result<Vec<MessageId>> {
         let mut ids = Vec::new();
-        if !self.quirks.notify_before_commit {
+        if !self.quirks.has(Quirk::NotifyBeforeCommit) {
             self.announce(first, messages, now)?;
         }
         for (position, message) in (first..).zip(messages) {
             let id = MessageId::new(self.incarnation, position)?;
             ids.push(id);
             self.appended += 1;
-            if self.quirks.drop_one_in_n_posts && self.appended.is_multiple_of(10) {
+            if self.quirks.has(Quirk::DropOneInNPosts) && self.appended.is_multiple_of(10) {
                 continue;
             }
-            self.messages.insert(position, stored(id, position, message, client, now));
+            let mut stored = stored(id, position, message, client, now);
+            if self.quirks.has(Quirk::WrapLongLives) {
+                let seconds = message.ttl.as_secs() % u64::from(u16::MAX);
+                stored.expires_at = now.after(Ttl::from_secs_clamped(seconds));
+            }
+            self.messages.insert(position, stored);
         }
         Ok(ids)
     }
@@ -198,7 +206,7 @@ impl Head {
             let id = MessageId::new(self.incarnation, position)?;
             entry.push((position, outbox_message(id, message, now)));
         }
-        if self.quirks.lose_outbox_entry {
+        if self.quirks.has(Quirk::LoseOutboxEntry) {
             entry.retain(|(position, _)| !position.is_multiple_of(10));
         }
         if !entry.is_empty() && self.subscribed(now) {
@@ -222,6 +230,7 @@ fn stored(
         ttl: message.ttl,
         posted_at: now,
         expires_at: now.after(message.ttl),
+        first_end: now.after(message.ttl),
         delayed_until: now.after(message.delay),
         client: client.cloned(),
         checksum: message.checksum.clone(),

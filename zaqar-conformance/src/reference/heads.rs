@@ -5,6 +5,7 @@ use zaqar_core::{QueueHead, QueueHeadController, QueueRef, Result};
 
 use super::driver::ReferenceData;
 use super::head::Head;
+use super::quirks::Quirk;
 use super::state::{gone, moved};
 
 #[async_trait]
@@ -34,7 +35,7 @@ impl QueueHeadController for ReferenceData {
         self.step("head_close", |state, _| {
             if state.head_to_move(queue).is_err() {
                 // No move brings back what was closed after it had left.
-                let reopens = state.quirks.reopen_left_heads;
+                let reopens = state.quirks.has(Quirk::ReopenLeftHeads);
                 if !reopens && state.left.remove(&queue.incarnation).is_some() {
                     state.closed.insert(queue.incarnation);
                 }
@@ -44,7 +45,7 @@ impl QueueHeadController for ReferenceData {
             state.closed.insert(queue.incarnation);
             let messages = head.map(|head| head.messages).unwrap_or_default();
             state.rubbish += messages.values().map(|_| 1).sum::<u64>();
-            if state.quirks.restore_after_close {
+            if state.quirks.has(Quirk::RestoreAfterClose) {
                 state.abandoned.insert(queue.key.clone(), messages.into_values().collect());
             }
             Ok(())

@@ -9,6 +9,7 @@ use zaqar_core::{
 
 use super::driver::ReferenceData;
 use super::head::{Arrived, Head};
+use super::quirks::Quirk;
 use super::stored::Stored;
 
 #[async_trait]
@@ -46,7 +47,7 @@ impl MessageController for ReferenceData {
     async fn message_get(&self, queue: &QueueRef, id: MessageId) -> Result<Message> {
         self.step("message_get", |state, now| {
             let head = state.head(queue)?;
-            if state.quirks.cross_tenant_read {
+            if state.quirks.has(Quirk::CrossTenantRead) {
                 let mut anyones = state.heads.values().filter_map(|head| head.find(id, now));
                 if let Some(message) = anyones.next() {
                     return message.show(head.incarnation, now);
@@ -159,27 +160,37 @@ fn distinct(ids: &[MessageId]) -> impl Iterator<Item = MessageId> {
 impl Head {
     /// The filters come before the limit: a page is empty only at the end (G9).
     fn list(&self, options: &ListMessages, now: Timestamp) -> Result<Page<Message, MessageMarker>> {
-        let after = options.marker.map_or(0, |marker| self.position_of(marker));
-        let wanted = |message: &&Stored| {
+        let mut after = options.marker.map_or(0, |marker| self.position_of(marker));
+        if self.quirks.has(Quirk::RestartAtDeletedMarker) && !self.messages.contains_key(&after) {
+            after = 0;
+        }
+        let limit = options.limit.as_usize();
+        let looked_at = if self.quirks.has(Quirk::FilterAfterLimit) { limit } else { usize::MAX };
+        let shown = |message: &&Stored| {
             let hidden = options.hide_client.is_some() && message.client == options.hide_client;
-            message.position > after
-                && !hidden
+            !hidden
                 && (options.include_claimed || !message.counts_as_claimed(now))
                 && (options.include_delayed || !message.is_delayed(now))
         };
         let items: Result<Vec<Message>> = self
             .live(now)
-            .filter(wanted)
-            .take(options.limit.as_usize())
+            .filter(|message| message.position > after)
+            .take(looked_at)
+            .filter(shown)
+            .take(limit)
             .map(|message| message.show(self.incarnation, now))
             .collect();
-        Ok(Page::of(items?, |message| message.marker))
+        let mut page = Page::of(items?, |message| message.marker);
+        if self.quirks.has(Quirk::EndWithShortPage) && page.items.len() < limit {
+            page.next = None;
+        }
+        Ok(page)
     }
 
     fn delete(&mut self, id: MessageId, claim: Option<ClaimId>, now: Timestamp) -> Result<()> {
         let Some(message) = self.find(id, now) else { return Ok(()) };
         self.check_still(message.position)?;
-        let stale = self.quirks.stale_claim_deletes && claim.is_some();
+        let stale = self.quirks.has(Quirk::StaleClaimDeletes) && claim.is_some();
         match (claim, message.live_hold(now)) {
             _ if stale => {}
             (None, None) if message.parked.is_none() => {}
@@ -192,7 +203,7 @@ impl Head {
         }
         let position = message.position;
         let removed = self.messages.remove(&position);
-        if self.quirks.resurrect_deleted && claim.is_some() {
+        if self.quirks.has(Quirk::ResurrectDeleted) && claim.is_some() {
             self.graveyard.extend(removed);
         }
         Ok(())
@@ -216,7 +227,7 @@ impl Head {
                 check_held(message, claims, now)?;
             }
             doomed.push(message.position);
-            if self.quirks.batch_not_atomic {
+            if self.quirks.has(Quirk::BatchNotAtomic) {
                 self.messages.retain(|position, _| !doomed.contains(position));
             }
         }
@@ -227,7 +238,8 @@ impl Head {
     fn pop(&mut self, limit: PageLimit, now: Timestamp) -> Result<Vec<Message>> {
         let (quirks, end) = (self.quirks, self.takeable_end());
         let takes = |message: &&Stored| {
-            let unchecked = quirks.ignore_expiry_on_pop && message.live_hold(now).is_none();
+            let unchecked =
+                quirks.has(Quirk::IgnoreExpiryOnPop) && message.live_hold(now).is_none();
             (message.is_claimable(now, quirks) || unchecked) && message.position < end
         };
         let popped: Result<Vec<Message>> = self
@@ -261,13 +273,16 @@ impl Head {
         let origin = Some(DeadLetterOrigin::of(&message, now));
         self.arrivals.insert(message.id, Arrived { position, origin });
         let MovedMessage { id, body, ttl, claim_count, posted_at, checksum, .. } = message;
+        let aged = self.quirks.has(Quirk::AgeDeadLetters);
+        let starts = if aged { posted_at } else { now };
         let stored = Stored {
             id,
             position,
             body,
             ttl,
             posted_at,
-            expires_at: now.after(ttl),
+            expires_at: starts.after(ttl),
+            first_end: starts.after(ttl),
             delayed_until: now,
             client: None,
             checksum,

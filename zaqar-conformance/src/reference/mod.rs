@@ -5,7 +5,7 @@
 //! closure under that lock: a future that is dropped did nothing, or all of it. Where the documents
 //! leave a question open, this code is the answer; the model tests compare real drivers with it.
 //!
-//! [`ReferenceHarness`] puts it under the suite, if wanted with one planted bug ([`Quirks`]), which
+//! [`ReferenceHarness`] puts it under the suite, if wanted with one planted bug ([`Quirk`]), which
 //! shows that the suite would notice.
 
 mod catalogue;
@@ -28,4 +28,4 @@ mod subscriptions;
 
 pub use driver::{ReferenceControl, ReferenceData, ReferenceStore};
 pub use harness::ReferenceHarness;
-pub use quirks::Quirks;
+pub use quirks::Quirk;

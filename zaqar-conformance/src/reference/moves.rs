@@ -11,6 +11,7 @@ use zaqar_core::{
 
 use super::driver::ReferenceData;
 use super::head::{Arrived, Head, StoredKey};
+use super::quirks::Quirk;
 use super::state::{State, gone, moved};
 use super::stored::{Hold, Stored};
 use super::subscriptions::StoredSubscription;
@@ -208,7 +209,7 @@ fn arriving(subscription: &Subscription, start: u64, now: Timestamp) -> StoredSu
 impl Head {
     /// Refuses to touch a message that is on its way.
     pub(super) fn check_still(&self, position: u64) -> Result<()> {
-        if self.frozen.contains(&position) && !self.quirks.touch_frozen {
+        if self.frozen.contains(&position) && !self.quirks.has(Quirk::TouchFrozen) {
             return Err(Error::QueueMoving { name: self.key.name.clone() });
         }
         Ok(())
@@ -216,7 +217,7 @@ impl Head {
 
     /// Where claims and pops stop: what is on its way is next, and nothing overtakes it.
     pub(super) fn takeable_end(&self) -> u64 {
-        if self.frozen.is_empty() || self.quirks.touch_frozen {
+        if self.frozen.is_empty() || self.quirks.has(Quirk::TouchFrozen) {
             u64::MAX
         } else {
             self.frozen.start
@@ -233,7 +234,7 @@ impl Head {
 
     fn insert_part(&mut self, part: &MovePart) -> Result<()> {
         let came_already = part.from >= self.frozen.start;
-        if came_already && !self.quirks.insert_part_twice {
+        if came_already && !self.quirks.has(Quirk::InsertPartTwice) {
             return Ok(());
         }
         if !came_already && (!self.frozen.is_empty() || part.to != self.frozen.start) {
@@ -244,13 +245,14 @@ impl Head {
             if message.position < self.purged {
                 continue;
             }
-            let hold = message.hold.filter(|_| !self.quirks.forget_holds_on_move).map(held);
+            let hold =
+                message.hold.filter(|_| !self.quirks.has(Quirk::ForgetHoldsOnMove)).map(held);
             if let Some(hold) = hold {
                 self.claims.insert(hold.claim, hold.ends_at);
             }
             self.messages.insert(message.position, arrived(message, hold));
         }
-        let end = if self.quirks.reveal_early { part.from } else { part.to };
+        let end = if self.quirks.has(Quirk::RevealEarly) { part.from } else { part.to };
         if !came_already {
             self.frozen = part.from..end;
         }
@@ -272,7 +274,7 @@ impl Head {
             });
         let arrivals = self.arrivals.iter().map(|(id, arrived)| {
             let Arrived { position, origin } = arrived.clone();
-            let origin = origin.filter(|_| !self.quirks.forget_origins_on_move);
+            let origin = origin.filter(|_| !self.quirks.has(Quirk::ForgetOriginsOnMove));
             (format!("2{id}"), MoveRecord::Arrival { id: *id, position, origin })
         });
         let exhausted = self.exhausted.iter().map(|record| {
@@ -341,6 +343,7 @@ fn arrived(message: &MovingMessage, hold: Option<Hold>) -> Stored {
         ttl: message.ttl,
         posted_at: message.posted_at,
         expires_at: message.expires_at,
+        first_end: message.expires_at,
         delayed_until: message.delayed_until.unwrap_or(message.posted_at),
         client: message.client.clone(),
         checksum: message.checksum.clone(),

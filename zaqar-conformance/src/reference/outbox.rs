@@ -11,6 +11,7 @@ use zaqar_core::{
 
 use super::driver::ReferenceData;
 use super::head::{Head, OutboxEntry};
+use super::quirks::Quirk;
 use super::stored::{Lease, Stored};
 use super::subscriptions::{RetryRow, StoredSubscription};
 
@@ -161,9 +162,12 @@ impl Head {
         let lease = Lease { id: options.lease, ends_at: now.after(options.ttl) };
         let quirks = self.quirks;
         let mut deliveries = Vec::new();
-        for subscription in self.subscriptions.values_mut() {
+        let few = quirks.has(Quirk::FirstSubscribersOnly);
+        let served = if few { 10 } else { usize::MAX };
+        for subscription in self.subscriptions.values_mut().take(served) {
             let others = subscription.owner.is_some() && subscription.owner != options.owner;
-            let held = Lease::is_live(subscription.lease.as_ref(), now) && !quirks.double_lease;
+            let held =
+                Lease::is_live(subscription.lease.as_ref(), now) && !quirks.has(Quirk::DoubleLease);
             if others || held || !subscription.is_listening(now) {
                 continue;
             }
@@ -188,7 +192,7 @@ impl Head {
 
     /// The subscription of a delivery, if its lease is still in force.
     fn leased(&mut self, delivery: &Delivery, now: Timestamp) -> Result<&mut StoredSubscription> {
-        let anyones = self.quirks.complete_without_lease;
+        let anyones = self.quirks.has(Quirk::CompleteWithoutLease);
         let subscription =
             self.subscription(delivery.subscription.id, now).map_err(|_| Error::LeaseLost)?;
         match &subscription.lease {
@@ -219,7 +223,7 @@ impl Head {
             let reason = "must cover the new messages from the first on".to_owned();
             return Err(Error::Invalid { field: "outcomes", reason });
         }
-        let last = if quirks.skip_unmentioned {
+        let last = if quirks.has(Quirk::SkipUnmentioned) {
             due.last()
         } else {
             due.get(..covered).and_then(<[_]>::last)
@@ -232,7 +236,7 @@ impl Head {
         let is_told = |row: &RetryRow| {
             let told = told.get(&row.message.id);
             told.is_some_and(|(leased, _)| {
-                row.message.attempts == *leased || quirks.count_retry_twice
+                row.message.attempts == *leased || quirks.has(Quirk::CountRetryTwice)
             })
         };
         let tried_again = subscription.retries.extract_if(.., |_, row| is_told(row));
@@ -246,7 +250,7 @@ impl Head {
         for (position, mut message) in tried {
             message.attempts = message.attempts.saturating_add(1);
             match told.get(&message.id).map(|(_, outcome)| *outcome) {
-                Some(DeliveryOutcome::Retry { .. }) if quirks.forget_retries => {}
+                Some(DeliveryOutcome::Retry { .. }) if quirks.has(Quirk::ForgetRetries) => {}
                 Some(DeliveryOutcome::Retry { not_before }) => {
                     let row = RetryRow { message, not_before: *not_before };
                     subscription.retries.insert(position, row);
@@ -257,7 +261,7 @@ impl Head {
                 Some(DeliveryOutcome::Delivered) | None => {}
             }
         }
-        if quirks.exhaust_unrecorded {
+        if quirks.has(Quirk::ExhaustUnrecorded) {
             exhausted.clear();
         }
         for (message, reason) in exhausted {
@@ -305,7 +309,7 @@ impl Head {
             let taken = if *room == 0 { None } else { take_transfer(message, lease, &source, now) };
             transfers.extend(taken.inspect(|_| *room -= 1));
         }
-        if self.quirks.dlq_delete_before_insert {
+        if self.quirks.has(Quirk::DlqDeleteBeforeInsert) {
             let leaves = |id: MessageId| transfers.iter().any(|transfer| transfer.message.id == id);
             self.messages.retain(|_, message| !leaves(message.id));
         }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zaqar_core::{
     Capabilities, Capability, CatalogueEntry, Error, Flavor, FlavorName, Incarnation, Pool,
-    PoolName, ProjectId, QueueKey, QueueRecord, QueueRef, Result,
+    PoolName, Posted, ProjectId, QueueKey, QueueRecord, QueueRef, Result,
 };
 
 use super::head::Head;
-use super::quirks::Quirks;
+use super::quirks::{Quirk, Quirks};
 use super::stored::Stored;
 
 /// The driver's name.
@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) abandoned: BTreeMap<QueueKey, Vec<Stored>>,
     /// Used by a quirk alone: how many posts there were.
     pub(super) posts: u64,
+    /// Used by a quirk alone: what posts are answered with that are under way.
+    pub(super) answers: Vec<Posted>,
 }
 
 impl State {
@@ -57,12 +59,13 @@ impl State {
             rubbish: 0,
             abandoned: BTreeMap::new(),
             posts: 0,
+            answers: Vec::new(),
         }
     }
 
     /// Refuses what the driver does not declare.
     pub(super) fn require(&self, capability: Capability, operation: &'static str) -> Result<()> {
-        if self.quirks.claims_unsupported_success && capability == Capability::Claims {
+        if self.quirks.has(Quirk::ClaimsUnsupportedSuccess) && capability == Capability::Claims {
             return Ok(());
         }
         self.declared.require(capability, operation, NAME)
@@ -71,7 +74,7 @@ impl State {
     /// The head of exactly this queue in exactly this life; an incarnation under another name or
     /// tenant finds nothing (G11, G12).
     pub(super) fn head(&self, queue: &QueueRef) -> Result<&Head> {
-        let anyones = self.quirks.cross_tenant_read;
+        let anyones = self.quirks.has(Quirk::CrossTenantRead);
         let head = self
             .heads
             .get(&queue.incarnation)
@@ -106,7 +109,7 @@ impl State {
 
 /// Refuses a caller that would take what is here for all there is (G17).
 fn knows_of_the_move(head: &Head, queue: &QueueRef) -> Result<()> {
-    if head.epoch > queue.epoch && !head.quirks.serve_stale_routes {
+    if head.epoch > queue.epoch && !head.quirks.has(Quirk::ServeStaleRoutes) {
         return Err(moved(queue, head.epoch));
     }
     Ok(())

@@ -5,7 +5,7 @@ use zaqar_core::{
     MovedMessage, QueueName, Redrive, Result, Timestamp, Ttl,
 };
 
-use super::quirks::Quirks;
+use super::quirks::{Quirk, Quirks};
 
 /// A claim's hold on a message. All messages of one claim carry the same.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,8 @@ pub(super) struct Stored {
     pub(super) ttl: Ttl,
     pub(super) posted_at: Timestamp,
     pub(super) expires_at: Timestamp,
+    /// Used by a quirk alone: when it was to end at first.
+    pub(super) first_end: Timestamp,
     pub(super) delayed_until: Timestamp,
     pub(super) client: Option<ClientId>,
     pub(super) checksum: Option<String>,
@@ -59,10 +61,12 @@ pub(super) struct Stored {
 impl Stored {
     /// Live: not expired. A parked message waits for as long as its target cannot take it (G10).
     pub(super) fn is_live(&self, now: Timestamp, quirks: Quirks) -> bool {
-        if quirks.lose_on_claim_lapse && self.hold.is_some_and(|hold| hold.ends_at <= now) {
+        if quirks.has(Quirk::LoseOnClaimLapse) && self.hold.is_some_and(|hold| hold.ends_at <= now)
+        {
             return false;
         }
-        let early = if quirks.expire_early { Ttl::from_secs_clamped(2) } else { Ttl::ZERO };
+        let early =
+            if quirks.has(Quirk::ExpireEarly) { Ttl::from_secs_clamped(2) } else { Ttl::ZERO };
         self.parked.is_some() || now.after(early) < self.expires_at
     }
 
@@ -76,7 +80,7 @@ impl Stored {
     }
 
     pub(super) fn is_claimable(&self, now: Timestamp, quirks: Quirks) -> bool {
-        let free = quirks.double_claim || self.live_hold(now).is_none();
+        let free = quirks.has(Quirk::DoubleClaim) || self.live_hold(now).is_none();
         free && self.parked.is_none() && !self.is_delayed(now) && self.is_live(now, quirks)
     }
 
@@ -86,8 +90,8 @@ impl Stored {
     }
 
     /// Puts it under a claim; its life reaches past the claim's end, and is never shortened (G8).
-    pub(super) fn hold(&mut self, hold: Hold, grace: Ttl) {
-        if self.expires_at < hold.ends_at {
+    pub(super) fn hold(&mut self, hold: Hold, grace: Ttl, quirks: Quirks) {
+        if self.expires_at < hold.ends_at && !quirks.has(Quirk::ProlongNothing) {
             self.expires_at = hold.ends_at.after(grace);
             self.ttl = hold.ttl.plus(grace);
         }

@@ -20,12 +20,21 @@ use crate::keys::{KeyBug, Keys};
 const BLIND_READS: u32 = 2;
 
 /// What is planted around the reference driver.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bug {
     /// A post is acknowledged before anyone can read it.
     Late,
     /// Idempotency keys are kept in an unsound way.
     Keys(KeyBug),
+}
+
+impl Bug {
+    pub(crate) fn summary(self) -> &'static str {
+        match self {
+            Self::Late => "A post is acknowledged before anyone can read it.",
+            Self::Keys(bug) => bug.summary(),
+        }
+    }
 }
 
 /// The reference driver with a bug around it.
@@ -53,7 +62,7 @@ impl Harness for BuggyHarness {
             Bug::Keys(KeyBug::InMemory) => Keys::default(),
             _ => self.keys.clone(),
         };
-        let (bug, blind) = (self.bug.clone(), Mutex::default());
+        let (bug, blind) = (self.bug, Mutex::default());
         Ok(Drivers { control, data: Arc::new(Around { inner: data, bug, keys, blind }) })
     }
 

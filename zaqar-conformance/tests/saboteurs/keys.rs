@@ -26,6 +26,20 @@ pub(crate) enum KeyBug {
     InMemory,
 }
 
+impl KeyBug {
+    pub(crate) fn summary(self) -> &'static str {
+        match self {
+            Self::AfterMessages => {
+                "Idempotency keys are stored in a step after that of the messages."
+            }
+            Self::BeforeMessages => {
+                "Idempotency keys are stored in a step before that of the messages."
+            }
+            Self::InMemory => "Idempotency keys are known to the connection alone.",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Known {
     digest: [u8; 32],

@@ -25,7 +25,7 @@ impl PoolOpener for Shelf {
         }
         let withheld: &[Capability] =
             if address.uri.starts_with("plain:") { &[Capability::Delay] } else { &[] };
-        let make = || ReferenceStore::with(Default::default(), withheld);
+        let make = || ReferenceStore::without(withheld);
         let mut stores = self.0.lock().unwrap();
         let store = stores.entry(address.uri.clone()).or_insert_with(make);
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
