@@ -6,7 +6,7 @@ use zaqar_conformance::loss::history::{
     Action, Answer, Call, History, Moment, Outcome, PageRead, QueueTag, Seen,
 };
 use zaqar_conformance::loss::lines::Unreadable;
-use zaqar_core::{ClaimId, Incarnation, MessageId, Timestamp, Ttl};
+use zaqar_core::{ClaimId, Incarnation, LeaseId, MessageId, Timestamp, Ttl};
 
 #[cfg(test)]
 mod any {
@@ -68,6 +68,17 @@ mod any {
             Just(Action::Count),
             Just(Action::Purge),
             Just(Action::DeleteQueue),
+            any::<u32>().prop_map(|subscriber| Action::Subscribe { subscriber }),
+            (any::<u128>(), ttl(), any::<bool>()).prop_map(|(lease, ttl, last_look)| {
+                Action::Deliver { lease: LeaseId::from_u128(lease), ttl, last_look }
+            }),
+            (any::<u128>(), any::<u32>(), prop::collection::vec(id(), 0..4), any::<bool>())
+                .prop_map(|(lease, subscriber, done, release)| Action::Complete {
+                    lease: LeaseId::from_u128(lease),
+                    subscriber,
+                    done,
+                    release,
+                }),
         ]
     }
 
@@ -85,6 +96,9 @@ mod any {
                 .prop_map(|seen| Outcome::Ok(Answer::Messages(seen))),
             (any::<u64>(), any::<u64>())
                 .prop_map(|(claimed, free)| Outcome::Ok(Answer::Counted { claimed, free })),
+            (prop::option::of(any::<u32>()), prop::collection::vec(seen(), 0..4)).prop_map(
+                |(subscriber, messages)| Outcome::Ok(Answer::Handed { subscriber, messages })
+            ),
             Just(Outcome::Failed),
             Just(Outcome::Indeterminate),
         ]
@@ -147,7 +161,7 @@ proptest! {
 }
 
 #[cfg(test)]
-const HEADER: &str = r#"{"schema_version":1,"run":7,"resolution_ms":0,"fifo":true,"drained":[{"queue":0,"generation":1}]}"#;
+const HEADER: &str = r#"{"schema_version":2,"run":7,"resolution_ms":0,"fifo":true,"drained":[{"queue":0,"generation":1}]}"#;
 #[cfg(test)]
 const PURGE: &str = r#"{"worker":1,"queue":{"queue":0,"generation":0},"action":"purge","invoked":{"order":5,"at":9},"ended":{"order":6,"at":9},"outcome":{"ok":"done"}}"#;
 
@@ -161,7 +175,7 @@ fn the_form_is_as_documented() {
 #[test]
 fn what_is_no_history_is_refused_by_its_line() {
     assert_eq!(History::from_lines("\n \n"), Err(Unreadable::Empty));
-    let later = HEADER.replace("\"schema_version\":1", "\"schema_version\":9,\"more\":1");
+    let later = HEADER.replace("\"schema_version\":2", "\"schema_version\":9,\"more\":1");
     assert_eq!(History::from_lines(&later), Err(Unreadable::Version { found: 9 }));
     let before = PURGE.replace("\"order\":5", "\"order\":4");
     let backwards = PURGE.replace("\"order\":6", "\"order\":4");

@@ -9,6 +9,9 @@ mod synthetic;
 #[path = "verdict/counting.rs"]
 mod counting;
 #[cfg(test)]
+#[path = "verdict/delivering.rs"]
+mod delivering;
+#[cfg(test)]
 #[path = "verdict/explaining.rs"]
 mod explaining;
 #[cfg(test)]

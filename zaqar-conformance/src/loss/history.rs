@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use zaqar_core::{ClaimId, MessageId, Timestamp, Ttl};
+use zaqar_core::{ClaimId, LeaseId, MessageId, Timestamp, Ttl};
 
 use super::body::{Corrupt, Tag};
 
@@ -109,6 +109,31 @@ pub enum Action {
     Purge,
     /// Ends this life of the queue.
     DeleteQueue,
+    /// Subscribes to the queue: what is posted after the answer is owed to the subscriber.
+    Subscribe {
+        /// Whom.
+        subscriber: u32,
+    },
+    /// Leases what waits for one subscriber, whichever.
+    Deliver {
+        /// The lease.
+        lease: LeaseId,
+        /// How long it lasts.
+        ttl: Ttl,
+        /// Whether everybody else has ended, and no lease is left that holds anything back.
+        last_look: bool,
+    },
+    /// Records what became of leased messages.
+    Complete {
+        /// The lease.
+        lease: LeaseId,
+        /// Whom they were for.
+        subscriber: u32,
+        /// What was delivered, or given up for good.
+        done: Vec<MessageId>,
+        /// Whether the lease ends.
+        release: bool,
+    },
 }
 
 impl Action {
@@ -127,6 +152,9 @@ impl Action {
             Self::Count => "count",
             Self::Purge => "purge",
             Self::DeleteQueue => "delete queue",
+            Self::Subscribe { .. } => "subscribe",
+            Self::Deliver { .. } => "lease",
+            Self::Complete { .. } => "complete",
         }
     }
 }
@@ -156,6 +184,13 @@ pub enum Answer {
         claimed: u64,
         /// All others.
         free: u64,
+    },
+    /// What a lease hands out.
+    Handed {
+        /// For whom; `None`: there is nothing to deliver.
+        subscriber: Option<u32>,
+        /// The messages.
+        messages: Vec<Seen>,
     },
 }
 
@@ -213,6 +248,17 @@ impl Call {
         match &self.outcome {
             Outcome::Ok(Answer::Messages(seen)) => seen,
             _ => &[],
+        }
+    }
+
+    /// What was handed out to be delivered, and for whom.
+    #[must_use]
+    pub fn handed(&self) -> Option<(u32, &[Seen])> {
+        match &self.outcome {
+            Outcome::Ok(Answer::Handed { subscriber, messages }) => {
+                Some(((*subscriber)?, messages))
+            }
+            _ => None,
         }
     }
 

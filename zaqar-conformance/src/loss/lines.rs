@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::body::Corrupt;
-use super::history::{Answer, Call, History, Outcome, QueueTag};
+use super::history::{Answer, Call, History, Outcome, QueueTag, Seen};
 
 /// Version of this form; raised with every change that a reader could stumble over.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,12 +108,15 @@ fn parsed<'l, T: Deserialize<'l>>(number: usize, line: &'l str) -> Result<T, Unr
 }
 
 fn holds_text(call: &Call) -> bool {
-    call.seen().iter().any(|seen| matches!(&seen.tag, Err(corrupt) if !corrupt.text.is_empty()))
+    let text = |seen: &Seen| matches!(&seen.tag, Err(corrupt) if !corrupt.text.is_empty());
+    call.seen().iter().chain(call.handed().map_or(&[][..], |(_, seen)| seen)).any(text)
 }
 
 fn without_text(call: &Call) -> Call {
     let mut call = call.clone();
-    if let Outcome::Ok(Answer::Messages(messages)) = &mut call.outcome {
+    if let Outcome::Ok(Answer::Messages(messages) | Answer::Handed { messages, .. }) =
+        &mut call.outcome
+    {
         for seen in messages.iter_mut().filter(|seen| seen.tag.is_err()) {
             seen.tag = Err(Corrupt { text: String::new() });
         }

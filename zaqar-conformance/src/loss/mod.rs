@@ -14,6 +14,7 @@ pub mod shrink;
 pub mod verdict;
 
 mod claimer;
+mod deliveries;
 mod doubts;
 mod generations;
 mod producer;
@@ -26,7 +27,7 @@ pub(crate) use trials::{Stage, conclude, ledger_clock};
 
 use zaqar_core::Capability;
 
-use crate::case::Guarantee::{G1, G2, G3, G4, G5, G6, G7, G8, G9, G11};
+use crate::case::Guarantee::{G1, G2, G3, G4, G5, G6, G7, G8, G9, G11, G13};
 use crate::suite::SuiteTrial;
 
 /// The trials that this module adds to the suite.
@@ -67,5 +68,11 @@ pub(crate) fn trials() -> Vec<SuiteTrial> {
             generations::queue_delete_races_post,
         )
         .needs(Capability::Claims),
+        SuiteTrial::new(
+            "loss.concurrent.every_subscriber_is_served",
+            &[G13],
+            deliveries::every_subscriber_is_served,
+        )
+        .needs(Capability::Subscriptions),
     ]
 }

@@ -251,9 +251,12 @@ fn call_about(
             }
         }
         Action::Get { id } if other(id) => return None,
+        Action::Complete { done, .. } => done.retain(|id| !other(id)),
         _ => {}
     }
-    if let Outcome::Ok(Answer::Messages(messages)) = &mut call.outcome {
+    if let Outcome::Ok(Answer::Messages(messages) | Answer::Handed { messages, .. }) =
+        &mut call.outcome
+    {
         messages.retain(|seen| match &seen.tag {
             Ok(tag) => kept.contains(tag),
             Err(_) => !other(&seen.id),

@@ -85,11 +85,15 @@ impl Stage {
         self.data().map(direct).collect()
     }
 
+    /// The data plane of the handle that is worker `id`'s.
+    pub(crate) fn data_of(&self, id: u32) -> Arc<dyn DataDriver> {
+        let all: Vec<&Arc<dyn DataDriver>> = self.data().collect();
+        Arc::clone(all.get(dealt(id, all.len())).map_or(&self.context.data, |data| *data))
+    }
+
     /// A worker on one of the handles.
     pub(crate) fn worker(&self, id: u32) -> Worker {
-        let all: Vec<&Arc<dyn DataDriver>> = self.data().collect();
-        let data = all.get(dealt(id, all.len())).map_or(&self.context.data, |data| *data);
-        let target = Arc::new(Direct(Arc::clone(data)));
+        let target = Arc::new(Direct(self.data_of(id)));
         Worker { id, target, books: Arc::clone(&self.books) }
     }
 
@@ -263,7 +267,7 @@ fn posting_and_reading(
 }
 
 /// Posts batch after batch; `alive` is dropped with the last producer.
-async fn produce_steadily(
+pub(super) async fn produce_steadily(
     worker: Worker,
     queue: WorkQueue,
     mut rng: StdRng,

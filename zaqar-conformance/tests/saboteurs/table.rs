@@ -266,16 +266,16 @@ saboteurs! {
     }
     "Notifications" {
         losing_an_outbox_entry: inside!(LoseOutboxEntry),
-            ["outbox.deliver.batches_and_pages", "outbox.race.each_once_never_early"],
+            ["outbox.deliver.batches_and_pages", "outbox.race.each_once_never_early", "loss.concurrent.every_subscriber_is_served"],
             passes "message.get.as_posted";
         notifying_before_the_post_is_stored: inside!(NotifyBeforeCommit),
-            ["outbox.race.each_once_never_early"],
+            ["outbox.race.each_once_never_early", "loss.concurrent.every_subscriber_is_served"],
             passes "outbox.deliver.batches_and_pages";
         the_first_subscribers_only: inside!(FirstSubscribersOnly),
             ["outbox.deliver.to_every_subscription"],
             passes "outbox.deliver.in_order";
         leasing_a_subscription_twice: inside!(DoubleLease),
-            ["delivery.lease.exclusive", "delivery.renew.holds_longer"],
+            ["delivery.lease.exclusive", "delivery.renew.holds_longer", "loss.concurrent.every_subscriber_is_served"],
             passes "outbox.deliver.in_order";
         completing_without_the_lease: inside!(CompleteWithoutLease),
             ["delivery.complete.lost_lease"],
@@ -287,10 +287,10 @@ saboteurs! {
             ["delivery.exhausted.recorded", "delivery.exhausted.paged"],
             passes "delivery.retry.not_before";
         skipping_what_no_outcome_mentions: inside!(SkipUnmentioned),
-            ["delivery.complete.prefix", "delivery.complete.without_release"],
+            ["delivery.complete.prefix", "delivery.complete.without_release", "loss.concurrent.every_subscriber_is_served"],
             passes "delivery.retry.not_before";
         forgetting_retries: inside!(ForgetRetries),
-            ["delivery.retry.not_before", "delivery.retry.before_new_ones"],
+            ["delivery.retry.not_before", "delivery.retry.before_new_ones", "loss.concurrent.every_subscriber_is_served"],
             passes "outbox.deliver.in_order";
     }
     "Moves" {

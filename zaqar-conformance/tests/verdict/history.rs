@@ -5,7 +5,7 @@ use zaqar_conformance::loss::history::{
     Action, Answer, Call, History, Moment, Outcome, PageRead, QueueTag, Seen,
 };
 use zaqar_conformance::loss::verdict::{Verdict, judge};
-use zaqar_core::{ClaimId, Incarnation, MessageId, Timestamp, Ttl};
+use zaqar_core::{ClaimId, Incarnation, LeaseId, MessageId, Timestamp, Ttl};
 
 const RUN: u64 = 5;
 
@@ -23,6 +23,18 @@ pub(crate) fn id(number: u32) -> MessageId {
 /// The claim `number`.
 pub(crate) fn claim(number: u32) -> ClaimId {
     ClaimId::from_u128(u128::from(number))
+}
+
+fn leasing(number: u32, last_look: bool) -> Action {
+    let ttl = Ttl::from_secs_clamped(Synthetic::LEASE_S);
+    Action::Deliver { lease: LeaseId::from_u128(u128::from(number)), ttl, last_look }
+}
+
+/// What says that `messages` were delivered under lease `number`, which ends.
+pub(crate) fn completing(number: u32, subscriber: u32, messages: &[u32]) -> Action {
+    let lease = LeaseId::from_u128(u128::from(number));
+    let done = messages.iter().map(|n| id(*n)).collect();
+    Action::Complete { lease, subscriber, done, release: true }
 }
 
 /// A history in the making: each call begins and ends after the one before it.
@@ -115,6 +127,28 @@ impl Synthetic {
 
     pub(crate) fn pop(&mut self, messages: &[u32]) {
         self.answer(Action::Pop { limit: 10 }, messages);
+    }
+
+    pub(crate) fn subscribe(&mut self, subscriber: u32) {
+        self.call(Action::Subscribe { subscriber }, Outcome::Ok(Answer::Done));
+    }
+
+    /// Leases `messages` for a subscriber under lease `number`.
+    pub(crate) fn lease(&mut self, number: u32, subscriber: u32, messages: &[u32]) {
+        let seen = |n: &u32| Seen { id: id(*n), tag: Ok(tag(*n)) };
+        let messages = messages.iter().map(seen).collect();
+        let answer = Answer::Handed { subscriber: Some(subscriber), messages };
+        self.call(leasing(number, false), Outcome::Ok(answer));
+    }
+
+    /// Nothing more is left to deliver.
+    pub(crate) fn last_lease(&mut self) {
+        let answer = Answer::Handed { subscriber: None, messages: Vec::new() };
+        self.call(leasing(0, true), Outcome::Ok(answer));
+    }
+
+    pub(crate) fn complete(&mut self, number: u32, subscriber: u32, messages: &[u32]) {
+        self.call(completing(number, subscriber, messages), Outcome::Ok(Answer::Done));
     }
 
     pub(crate) fn count(&mut self, claimed: u64, free: u64) {

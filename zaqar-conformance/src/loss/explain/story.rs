@@ -162,7 +162,8 @@ impl Matter {
     }
 
     fn is_met_by(&self, call: &Call) -> bool {
-        call.seen().iter().any(|seen| match &seen.tag {
+        let handed = call.handed().map_or(&[][..], |(_, seen)| seen);
+        call.seen().iter().chain(handed).any(|seen| match &seen.tag {
             Ok(tag) => Some(*tag) == self.tag,
             Err(_) => self.ids.contains(&seen.id),
         })
@@ -206,6 +207,15 @@ impl Matter {
             Action::Get { id } if self.ids.contains(id) => {
                 let what = if met { "reads it" } else { "asks for it by its id" };
                 Some(format!("{what}: {outcome}"))
+            }
+            Action::Deliver { lease, .. } if met => {
+                let to = call.handed().map_or(0, |(subscriber, _)| subscriber);
+                Some(format!("leases it for subscriber {to} under {lease}: {outcome}"))
+            }
+            Action::Complete { lease, subscriber, done, .. }
+                if done.iter().any(|id| self.ids.contains(id)) =>
+            {
+                Some(format!("tells that subscriber {subscriber} has it, under {lease}: {outcome}"))
             }
             Action::Purge if self.queues.contains(&call.queue) => {
                 Some(format!("purges the queue: {outcome}"))
@@ -268,6 +278,10 @@ pub(super) fn outcome(call: &Call) -> String {
         },
         Outcome::Ok(Answer::Counted { claimed, free }) => {
             format!("answered with {claimed} claimed and {free} free")
+        }
+        Outcome::Ok(Answer::Handed { subscriber: None, .. }) => "nothing to deliver".to_owned(),
+        Outcome::Ok(Answer::Handed { subscriber: Some(to), messages }) => {
+            format!("{} to be delivered to subscriber {to}", messages.len())
         }
         Outcome::Failed => "refused, without effect".to_owned(),
         Outcome::Indeterminate => "no answer, effect in doubt".to_owned(),

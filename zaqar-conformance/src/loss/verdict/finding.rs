@@ -43,6 +43,12 @@ pub enum Kind {
     Stuck,
     /// A number of messages that were not there.
     Miscounted,
+    /// Owed to a subscriber, and never handed out to be delivered.
+    Undelivered,
+    /// Handed out before it was stored, or though it never was.
+    Premature,
+    /// Handed out again though it was delivered, or while another held it.
+    Redelivered,
 }
 
 impl Kind {
@@ -66,6 +72,9 @@ impl Kind {
             Self::Unfenced => "unfenced",
             Self::Stuck => "stuck",
             Self::Miscounted => "miscounted",
+            Self::Undelivered => "undelivered",
+            Self::Premature => "premature",
+            Self::Redelivered => "redelivered",
         }
     }
 
@@ -84,6 +93,7 @@ impl Kind {
             Self::Duplicated | Self::Contradicted => Guarantee::G3,
             Self::Unfenced => Guarantee::G6,
             Self::Stuck => Guarantee::G7,
+            Self::Undelivered | Self::Premature | Self::Redelivered => Guarantee::G13,
         }
     }
 
@@ -107,6 +117,13 @@ impl Kind {
             Self::Unfenced => "A claim that was over had its effect all the same.",
             Self::Stuck => "It is there, and no claim can have it.",
             Self::Miscounted => "It was said to hold another number of messages than it held.",
+            Self::Undelivered => "A subscriber that it is owed to was never given it.",
+            Self::Premature => {
+                "It was to be delivered before it was stored, or though it never was."
+            }
+            Self::Redelivered => {
+                "It was to be delivered again though it had been, or while somebody else was at it."
+            }
         }
     }
 }

@@ -155,7 +155,10 @@ impl<'h> Index<'h> {
             | Action::DeleteQueue
             | Action::List(_)
             | Action::Get { .. }
-            | Action::Count => {}
+            | Action::Count
+            | Action::Subscribe { .. }
+            | Action::Deliver { .. }
+            | Action::Complete { .. } => {}
         }
         if unanswered && matches!(call.action, Action::Claim { .. } | Action::Renew { .. }) {
             self.prolonging.insert(call.queue);

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod content;
+mod deliveries;
 mod fates;
 mod finding;
 mod index;
@@ -19,6 +20,7 @@ use std::fmt;
 use super::history::History;
 use crate::counts::Counts;
 use attempts::Attempts;
+use deliveries::Deliveries;
 pub use fates::{Fates, Losses};
 pub use finding::{About, Finding, Kind};
 use index::Index;
@@ -58,6 +60,12 @@ pub struct Verdict {
     pub stuck: Vec<Finding>,
     /// Counted as what it cannot have been within the last second (G1, G4).
     pub miscounted: Vec<Finding>,
+    /// Owed to a subscriber, and neither delivered nor given up in the end (G13).
+    pub undelivered: Vec<Finding>,
+    /// Handed out to be delivered before it was stored, or though it never was (G13).
+    pub premature: Vec<Finding>,
+    /// Handed out again though it was delivered, or while another held it (G13).
+    pub redelivered: Vec<Finding>,
     /// Where each producer lost messages that it had acknowledged.
     pub losses: BTreeMap<u32, Losses>,
     /// What became of the acknowledged messages.
@@ -74,6 +82,8 @@ pub struct Verdict {
     pub indeterminate: usize,
     /// Attempts at posts under a key, but for the first of each.
     pub repeats: usize,
+    /// Messages that were delivered to subscribers, or given up, each with its answer.
+    pub completed: usize,
     /// Why nothing can be concluded, if so.
     pub unseen: Option<String>,
 }
@@ -81,7 +91,7 @@ pub struct Verdict {
 impl Verdict {
     /// The sets of findings, by name.
     #[must_use]
-    pub fn sets(&self) -> [(&'static str, &[Finding]); 16] {
+    pub fn sets(&self) -> [(&'static str, &[Finding]); 19] {
         [
             (Kind::Lost.name(), &self.lost),
             (Kind::Early.name(), &self.early),
@@ -99,6 +109,9 @@ impl Verdict {
             (Kind::Unfenced.name(), &self.unfenced),
             (Kind::Stuck.name(), &self.stuck),
             (Kind::Miscounted.name(), &self.miscounted),
+            (Kind::Undelivered.name(), &self.undelivered),
+            (Kind::Premature.name(), &self.premature),
+            (Kind::Redelivered.name(), &self.redelivered),
         ]
     }
 
@@ -122,6 +135,7 @@ impl Verdict {
             .saw("calls_recorded", self.calls)
             .saw("calls_in_doubt", self.indeterminate)
             .saw("posts_repeated_under_keys", self.repeats)
+            .saw("deliveries_completed", self.completed)
     }
 
     /// What to make of it.
@@ -176,7 +190,12 @@ pub fn judge(history: &History) -> Verdict {
     let Attempts { merged, repeats, contradicted } = Attempts::of(history);
     let index = Index::new(&merged);
     let lost = presence::lost(&index);
+    let deliveries = Deliveries::of(&index);
     Verdict {
+        undelivered: deliveries.undelivered(),
+        premature: deliveries.premature(),
+        redelivered: deliveries.redelivered(),
+        completed: deliveries.completed(),
         contradicted,
         repeats,
         losses: fates::losses(&index, &lost),
