@@ -19,8 +19,9 @@ mod first;
 #[path = "../../first/tests/conformance.rs"]
 mod first_conformance;
 
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
 use libtest_mimic::{Arguments, Trial};
@@ -61,10 +62,23 @@ fn first_case() -> anyhow::Result<()> {
 
 fn compare(stage: Stage) -> anyhow::Result<()> {
     let report = run(Suite::new(Arc::new(StageHarness::new(stage))))?;
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stages").join(stage.file());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = folder.join("stages").join(stage.file());
     if std::env::var("STAGES").is_ok_and(|value| value == "write") {
-        return std::fs::write(&file, output::of(stage, &report)).context("writing the file");
+        let text = output::of(stage, &report);
+        std::fs::write(&file, &text).context("writing the file")?;
+        return quote(&folder.join("../../docs/driver-guide.md"), stage, &text);
     }
     let committed = std::fs::read_to_string(&file).context("reading the file")?;
     output::compare(&committed, &report)
+}
+
+/// Brings what the guide quotes of the file up to date.
+fn quote(guide: &Path, stage: Stage, text: &str) -> anyhow::Result<()> {
+    // The stages' tests run side by side, and all of them write the one guide.
+    static GUIDE: Mutex<()> = Mutex::new(());
+    let _alone = GUIDE.lock();
+    let old = std::fs::read_to_string(guide).context("reading the guide")?;
+    let new = output::quoted(&old, stage, text).context("the guide does not quote the file")?;
+    std::fs::write(guide, new).context("writing the guide")
 }

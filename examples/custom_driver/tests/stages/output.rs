@@ -34,6 +34,19 @@ pub(crate) fn of(stage: Stage, report: &Report) -> String {
     text
 }
 
+/// The guide with what it quotes of the stage's file, the block after the link to it, as the file
+/// has it: from what is declared to the last verdict.
+pub(crate) fn quoted(guide: &str, stage: Stage, text: &str) -> Option<String> {
+    let after = |at: usize, of: &str, what: &str| Some(at + of.get(at..)?.find(what)? + what.len());
+    let link = after(0, guide, &format!("stages/{})", stage.file()))?;
+    let begin = after(link, guide, "```text\n")?;
+    let end = begin + guide.get(begin..)?.find("```")?;
+    let quote = text.get(text.find("declares ")?..)?;
+    // Two paragraphs: what is declared with the counts, and the verdicts.
+    let length = quote.match_indices("\n\n").nth(1)?.0 + 1;
+    Some([guide.get(..begin)?, quote.get(..length)?, guide.get(end..)?].concat())
+}
+
 /// Whether the suite still says what the file says. A case that came later is not in it.
 pub(crate) fn compare(committed: &str, report: &Report) -> anyhow::Result<()> {
     let found: BTreeMap<&str, &str> =
