@@ -31,15 +31,11 @@ impl Kind for MariaDb {
     }
 
     fn arguments(&self, place: &Place) -> Vec<OsString> {
-        let with = |name: &str, path: PathBuf| {
-            let mut argument = OsString::from(name);
-            argument.push(path);
-            argument
-        };
         let mut arguments = vec![
             // Must be the first.
             OsString::from("--no-defaults"),
             with("--datadir=", place.data()),
+            with("--tmpdir=", temporary(place)),
             with("--pid-file=", place.folder.join("pid")),
             with("--init-file=", place.folder.join("init.sql")),
             format!("--user={}", user()).into(),
@@ -62,10 +58,10 @@ impl Kind for MariaDb {
 
     fn prepare(&self, place: &Place) -> Result<()> {
         fs::write(place.folder.join("init.sql"), INIT).context("writing the first statements")?;
+        fs::create_dir_all(temporary(place)).context("making the folder of temporary tables")?;
         let mut command = Command::new(programs::find("mariadb-install-db")?);
-        let mut data = OsString::from("--datadir=");
-        data.push(place.data());
-        command.current_dir(&place.folder).arg("--no-defaults").arg(data);
+        command.current_dir(&place.folder).arg("--no-defaults");
+        command.arg(with("--datadir=", place.data())).arg(with("--tmpdir=", temporary(place)));
         command.arg(format!("--user={}", user()));
         command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         server::run(&mut command, &place.log())
@@ -75,6 +71,17 @@ impl Kind for MariaDb {
         let mut greeting = [0; 5];
         server::exchange(place.address(), &[], &mut greeting) && greeting[4] == PROTOCOL
     }
+}
+
+/// A server that starts removes every temporary table there, also one that another one is using.
+fn temporary(place: &Place) -> PathBuf {
+    place.folder.join("tmp")
+}
+
+fn with(name: &str, path: PathBuf) -> OsString {
+    let mut argument = OsString::from(name);
+    argument.push(path);
+    argument
 }
 
 /// Our own name, as both programs want it.
