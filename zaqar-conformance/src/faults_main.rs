@@ -11,7 +11,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use zaqar_core::Capabilities;
 
 use crate::fault::backend::{failover, full_disk, handover, trials};
-use crate::harness::{Availability, Harness, Subject};
+use crate::fault::flush::{self, Traced, Writer};
+use crate::harness::{Availability, CHILD_HARNESS_VARIABLE, Harness, Subject, child_namespace};
 use crate::main_macro::{Binary, Conclusions, absent, runtime};
 use crate::report::Outcome;
 use crate::suite::{self, Budget, SuiteTrial, TrialRun};
@@ -37,14 +38,14 @@ pub struct Faults {
 /// A backend that must endure the trials of a list.
 struct Endured {
     name: &'static str,
-    trials: fn() -> Vec<SuiteTrial>,
+    trials: Vec<SuiteTrial>,
     make: Arc<Make>,
 }
 
 /// A backend that must be found out.
 struct Planted {
     name: &'static str,
-    trial: &'static str,
+    trial: SuiteTrial,
     findings: &'static [&'static str],
     make: Arc<Make>,
 }
@@ -65,7 +66,7 @@ impl Faults {
     where
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
-        self.backends.push(Endured { name, trials, make: Arc::new(make) });
+        self.backends.push(Endured { name, trials: trials(), make: Arc::new(make) });
         self
     }
 
@@ -76,7 +77,7 @@ impl Faults {
     where
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
-        self.backends.push(Endured { name, trials: || vec![failover()], make: Arc::new(make) });
+        self.backends.push(Endured { name, trials: vec![failover()], make: Arc::new(make) });
         self
     }
 
@@ -87,7 +88,7 @@ impl Faults {
     where
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
-        let trials = || vec![failover(), handover()];
+        let trials = vec![failover(), handover()];
         self.backends.push(Endured { name, trials, make: Arc::new(make) });
         self
     }
@@ -98,7 +99,29 @@ impl Faults {
     where
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
-        self.backends.push(Endured { name, trials: || vec![full_disk()], make: Arc::new(make) });
+        self.backends.push(Endured { name, trials: vec![full_disk()], make: Arc::new(make) });
+        self
+    }
+
+    /// Adds to the backend that was added last a trace of its system calls: whether it flushes before
+    /// it acknowledges. Its log is in files that have `log` in their paths.
+    #[must_use]
+    pub fn logs_to(mut self, log: &'static str) -> Self {
+        if let Some(backend) = self.backends.last_mut() {
+            backend.trials.push(flush_of(backend.name, log));
+        }
+        self
+    }
+
+    /// Adds a test that such a trace finds the backend out that `make` starts, which does not flush
+    /// `log` before it acknowledges.
+    #[must_use]
+    pub fn catches_unflushed<M>(mut self, name: &'static str, log: &'static str, make: M) -> Self
+    where
+        M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
+    {
+        let (trial, findings) = (flush_of(name, log), &["unflushed", "unwritten"]);
+        self.planted.push(Planted { name, trial, findings, make: Arc::new(make) });
         self
     }
 
@@ -109,13 +132,14 @@ impl Faults {
     pub fn catches<M>(
         mut self,
         name: &'static str,
-        trial: &'static str,
+        trial: fn() -> SuiteTrial,
         findings: &'static [&'static str],
         make: M,
     ) -> Self
     where
         M: Fn() -> anyhow::Result<Availability> + Send + Sync + 'static,
     {
+        let trial = trial();
         self.planted.push(Planted { name, trial, findings, make: Arc::new(make) });
         self
     }
@@ -134,12 +158,16 @@ impl Faults {
     }
 
     fn try_run(self) -> anyhow::Result<ExitCode> {
+        if let Some(namespace) = child_namespace() {
+            let harness = self.harness(&std::env::var(CHILD_HARNESS_VARIABLE)?)?;
+            runtime()?.block_on(crate::serve_child(harness, &namespace))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let budget = Budget::from_env()?;
         let seed = suite::seed_from_env(budget)?;
         let arguments = Arguments::from_args();
         let (mut tests, mut shown) = (Vec::new(), Vec::new());
         for Endured { name, trials, make } in self.backends {
-            let trials = trials();
             let backend = Arc::new(UnderFire {
                 total: trials.len(),
                 conclusions: Conclusions::new(self.binary, seed, budget),
@@ -155,8 +183,8 @@ impl Faults {
             shown.push(backend);
         }
         for planted in self.planted {
-            let name = format!("planted::{}::{}", planted.trial, planted.name);
-            tests.push(Trial::ignorable_test(name, move || planted.is_found(seed, budget)));
+            let name = format!("planted::{}::{}", planted.trial.name, planted.name);
+            tests.push(Trial::ignorable_test(name, move || planted.find(seed, budget)));
         }
         let conclusion = libtest_mimic::run(&arguments, tests);
         for backend in shown {
@@ -164,6 +192,23 @@ impl Faults {
         }
         Ok(conclusion.exit_code())
     }
+
+    /// Starts the backend of that name, to be served to the parent process.
+    fn harness(&self, name: &str) -> anyhow::Result<Arc<dyn Harness>> {
+        let endured = self.backends.iter().map(|backend| (backend.name, &backend.make));
+        let planted = self.planted.iter().map(|backend| (backend.name, &backend.make));
+        let found = endured.chain(planted).find(|(found, _)| *found == name);
+        let (_, make) = found.ok_or_else(|| anyhow::anyhow!("there is no backend {name}"))?;
+        match make()? {
+            Availability::Ready(harness) => Ok(harness),
+            Availability::Absent { backend, .. } => anyhow::bail!("there is no {backend}"),
+        }
+    }
+}
+
+/// The trace of the server that a child process of this binary starts.
+fn flush_of(harness: &'static str, log: &'static str) -> SuiteTrial {
+    flush::trial(Traced { harness, log, writer: Writer::Server })
 }
 
 /// One kind of backend, and what came of its trials.
@@ -211,19 +256,16 @@ impl UnderFire {
 }
 
 impl Planted {
-    fn is_found(&self, seed: u64, budget: Budget) -> Result<Completion, Failed> {
+    fn find(self, seed: u64, budget: Budget) -> Result<Completion, Failed> {
         let harness: Arc<dyn Harness> = match (self.make)()? {
             Availability::Ready(harness) => harness,
             Availability::Absent { backend, variable, hint } => {
                 return absent(backend, variable, hint);
             }
         };
-        let mut trials = trials().into_iter().chain([failover()]);
-        let trial = trials.find(|trial| trial.name == self.trial);
-        let trial = trial.ok_or_else(|| format!("there is no trial {}", self.trial))?;
         let runtime = runtime()?;
         let run = TrialRun { harness, seed, budget };
-        let entry = runtime.block_on(suite::entry_of_trial(trial, run));
+        let entry = runtime.block_on(suite::entry_of_trial(self.trial, run));
         runtime.shutdown_background();
         // As the ledger's verdict has it: what a driver says of itself may use the same words.
         let finds = |evidence: &str| {

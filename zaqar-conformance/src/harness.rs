@@ -1,6 +1,7 @@
 //! What a driver author provides: how to open the driver, and what may be done to its backend.
 
 use std::fmt;
+use std::os::fd::AsRawFd as _;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -175,6 +176,13 @@ impl SpawnedChild {
         let stdin = child.stdin.take().context("the child's standard input")?;
         let stdout = child.stdout.take().context("the child's standard output")?;
         Ok(Self { child, stdin, lines: BufReader::new(stdout).lines() })
+    }
+
+    /// The pipe that its answers come through, as the system calls it: `pipe:[12345]`.
+    pub(crate) fn pipe(&mut self) -> anyhow::Result<String> {
+        let end = self.lines.get_ref().get_ref().as_raw_fd();
+        let pipe = std::fs::read_link(format!("/proc/self/fd/{end}")).context("naming a pipe")?;
+        Ok(pipe.display().to_string())
     }
 
     /// Says that there is nothing more to do, and waits until it has ended.

@@ -15,6 +15,7 @@ zaqar_conformance::backend_control!(Private, zaqar_testbed);
 fn main() -> ExitCode {
     Faults::new(zaqar_conformance::binary!())
         .on("mongo", || backend(Service::Mongo))
+        .logs_to("/journal/")
         .changes_places("mongo-set", || backend(Service::MongoSet))
         .run()
 }

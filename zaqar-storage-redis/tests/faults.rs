@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use zaqar_conformance::fault::backend::SIGKILL;
+use zaqar_conformance::fault::backend::sigkill;
 use zaqar_conformance::faults_main::Faults;
 use zaqar_conformance::{Availability, Drivers, Namespace, Subject};
 use zaqar_core::Clock;
@@ -57,13 +57,22 @@ const FORGETFUL: Deployment = Deployment {
     ..SERVER
 };
 
+const LAZY: Deployment = Deployment {
+    mode: "lazy",
+    arguments: &["--appendfsync", "everysec"],
+    unreliable: true,
+    ..SERVER
+};
+
 fn main() -> ExitCode {
     Faults::new(zaqar_conformance::binary!())
         .on("redis", || start(SERVER))
+        .logs_to("/appendonlydir/")
         .on("redis-cluster", || start(CLUSTER))
         .fails_over("redis-sentinel", || start(SENTINEL))
         .fills_up("redis-full-disk", || start(FULL))
-        .catches("a_server_without_append_only_file", SIGKILL, &["lost"], || start(FORGETFUL))
+        .catches("a_server_without_append_only_file", sigkill, &["lost"], || start(FORGETFUL))
+        .catches_unflushed("a_server_that_flushes_each_second", "/appendonlydir/", || start(LAZY))
         .run()
 }
 

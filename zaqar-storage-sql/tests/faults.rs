@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions};
-use zaqar_conformance::fault::backend::SIGKILL;
+use zaqar_conformance::fault::backend::sigkill;
 use zaqar_conformance::faults_main::Faults;
 use zaqar_conformance::{Availability, Drivers, Namespace, Subject};
 use zaqar_core::Clock;
@@ -18,6 +18,9 @@ zaqar_conformance::backend_control!(Private, zaqar_testbed);
 /// What it looks like when the latest posts, deletes or claims are undone.
 const FORGOTTEN: [&str; 3] = ["lost", "resurrected", "double-claimed"];
 
+const LAZY_POSTGRES: &str = "postgres_commits_that_do_not_wait_for_the_disk";
+const LAZY_MYSQL: &str = "mysql_commits_that_do_not_wait_for_the_disk";
+
 /// Writes what is committed at its leisure.
 const LAZY_INNODB: [&str; 2] =
     ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-log-at-timeout=1000"];
@@ -25,20 +28,17 @@ const LAZY_INNODB: [&str; 2] =
 fn main() -> ExitCode {
     let mut faults = Faults::new(zaqar_conformance::binary!())
         .on("postgres", || postgres(Options::new(), "", false))
-        .catches("postgres_commits_that_do_not_wait_for_the_disk", SIGKILL, &FORGOTTEN, || {
-            // Seldom written, what was committed still is in the memory of the server when it dies.
-            let lazy = Options::new().arguments(["-c", "wal_writer_delay=10s"]);
-            postgres(lazy, "&options[synchronous_commit]=off", true)
-        })
-        .catches("postgres_tables_that_are_not_logged", SIGKILL, &FORGOTTEN, unlogged)
+        .logs_to("/pg_wal/")
+        .catches(LAZY_POSTGRES, sigkill, &FORGOTTEN, lazy_postgres)
+        .catches_unflushed(LAZY_POSTGRES, "/pg_wal/", lazy_postgres)
+        .catches("postgres_tables_that_are_not_logged", sigkill, &FORGOTTEN, unlogged)
         .fills_up("postgres-full-disk", full_disk);
     if SCHEMES.contains(&"mysql") {
-        faults = faults.on("mysql", || mysql(Options::new(), false)).catches(
-            "mysql_commits_that_do_not_wait_for_the_disk",
-            SIGKILL,
-            &FORGOTTEN,
-            || mysql(Options::new().arguments(LAZY_INNODB), true),
-        );
+        faults = faults
+            .on("mysql", || mysql(Options::new(), false))
+            .logs_to("/ib_logfile")
+            .catches(LAZY_MYSQL, sigkill, &FORGOTTEN, lazy_mysql)
+            .catches_unflushed(LAZY_MYSQL, "/ib_logfile", lazy_mysql);
     }
     faults.run()
 }
@@ -54,6 +54,16 @@ fn postgres(
         open(format!("{uri}?schema={ns}{parameters}"), clock, unreliable)
     };
     Private::harness(subject, Service::Postgres, options, open)
+}
+
+fn lazy_postgres() -> anyhow::Result<Availability> {
+    // Seldom written, what was committed still is in the memory of the server when it dies.
+    let lazy = Options::new().arguments(["-c", "wal_writer_delay=10s"]);
+    postgres(lazy, "&options[synchronous_commit]=off", true)
+}
+
+fn lazy_mysql() -> anyhow::Result<Availability> {
+    mysql(Options::new().arguments(LAZY_INNODB), true)
 }
 
 /// The driver on a server that has little room beside its log and its catalogues.

@@ -95,13 +95,19 @@ pub trait BackendControl: Send + Sync {
 #[must_use]
 pub fn trials() -> Vec<SuiteTrial> {
     vec![
-        SuiteTrial::new(SIGKILL, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::sigkill)
-            .needs(Capability::Durable),
+        sigkill(),
         SuiteTrial::new(FREEZE, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::freeze)
             .needs(Capability::VirtualTime),
         SuiteTrial::new(CUTS, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::cuts)
             .needs(Capability::Claims),
     ]
+}
+
+/// The trial that kills the backend under load.
+#[must_use]
+pub fn sigkill() -> SuiteTrial {
+    SuiteTrial::new(SIGKILL, &[G1, G2, G3, G4, G5, G6, G7, G8, G9], strikes::sigkill)
+        .needs(Capability::Durable)
 }
 
 /// The trial for a backend of several servers that promises to lose nothing with one of them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::trial;
+use super::{Traced, Writer, trial};
 use crate::harness::{Availability, CHILD_HARNESS_VARIABLE, Harness, child_namespace};
 use crate::main_macro::{Binary, Conclusions, runtime};
 use crate::report::Outcome;
@@ -123,7 +123,8 @@ impl Store {
         let harness = self.harness()?;
         let subject = harness.subject();
         let run = TrialRun { harness, seed: conclusions.seed, budget: conclusions.budget };
-        let trial = trial(self.name, self.log);
+        let traced = Traced { harness: self.name, log: self.log, writer: Writer::Store };
+        let trial = trial(traced);
         let entry = runtime()?.block_on(suite::entry_of_trial(trial, run));
         if !self.planted {
             return conclusions.conclude(place, name, &subject, entry);

@@ -1,4 +1,4 @@
-//! What strace wrote, as writes to files, flushes of files, and lines to standard output.
+//! What strace wrote, as writes to files, flushes of files, and lines to whoever asked.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,13 @@ pub(crate) enum What {
     Write(String),
     /// Had the file flushed.
     Sync(String),
-    /// Wrote to standard output: a line to whoever asked.
+    /// Wrote a line to whoever asked.
     Answer,
 }
 
-/// The events of `strace -f -y -o FILE`, in the order in which they ended.
-pub(crate) fn events(trace: &str) -> Vec<Event> {
+/// The events of `strace -f -y -o FILE`, in the order in which they ended; answers are written to
+/// the pipe `answers`.
+pub(crate) fn events(trace: &str, answers: &str) -> Vec<Event> {
     // What each thread is in the middle of: only one call at a time.
     let mut unfinished: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     let mut events = Vec::new();
@@ -35,27 +36,28 @@ pub(crate) fn events(trace: &str) -> Vec<Event> {
             unfinished.insert(thread, (nth, begun));
         } else if rest.starts_with("<... ") {
             let Some((begun, call)) = unfinished.remove(thread) else { continue };
-            events.extend(event(begun, nth, call, rest));
+            events.extend(event(begun, nth, call, rest, answers));
         } else {
-            events.extend(event(nth, nth, rest, rest));
+            events.extend(event(nth, nth, rest, rest, answers));
         }
     }
     events
 }
 
 /// The event of a call whose text begins with `call` and ends with `end`, if it is one and succeeded.
-fn event(begun: usize, ended: usize, call: &str, end: &str) -> Option<Event> {
+fn event(begun: usize, ended: usize, call: &str, end: &str, answers: &str) -> Option<Event> {
     let (_, result) = end.rsplit_once(" = ")?;
     // What strace was told to leave out, it marks after the result.
     if result.starts_with('-') || result.starts_with('?') || result.contains("INJECTED") {
         return None;
     }
     let (name, arguments) = call.split_once('(')?;
-    let (descriptor, rest) = arguments.split_once('<')?;
+    let (_, rest) = arguments.split_once('<')?;
     let (file, _) = rest.split_once('>')?;
     let what = match name {
         "fsync" | "fdatasync" => What::Sync(file.to_owned()),
-        "write" | "writev" if descriptor == "1" => What::Answer,
+        // Programs that the store starts have standard outputs of their own.
+        "write" | "writev" if file == answers => What::Answer,
         "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => What::Write(file.to_owned()),
         _ => return None,
     };
@@ -76,6 +78,7 @@ mod tests {
             12 fsync(9</d/b.log>) = -1 EIO (Input/output error)\n\
             12 fsync(9</d/b.log>) = 0 (INJECTED)\n\
             10 write(1<pipe:[77]>, \"[1]\\n\", 4) = 4\n\
+            13 write(1<pipe:[78]>, \"[1]\\n\", 4) = 4\n\
             10 +++ exited with 0 +++\n";
         let event = |begun, ended, what| Event { begun, ended, what };
         let wanted = [
@@ -83,7 +86,8 @@ mod tests {
             event(2, 2, What::Write("/d/b.log".into())),
             event(1, 3, What::Sync("/d/a.db-wal".into())),
             event(6, 6, What::Answer),
+            event(7, 7, What::Write("pipe:[78]".into())),
         ];
-        assert_eq!(events(trace), wanted);
+        assert_eq!(events(trace, "pipe:[77]"), wanted);
     }
 }
