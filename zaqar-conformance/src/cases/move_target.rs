@@ -1,5 +1,8 @@
 //! Moves of queues: the store that a queue moves into (G17).
 
+use std::collections::HashSet;
+
+use zaqar_core::moves::MOVE_SUBSCRIPTIONS_MAX;
 use zaqar_core::{
     Clock, Error, LeaseDeliveries, LeaseId, MessageId, MoveOpening, MovePart, MovingHold,
     MovingMessage, NewSubscription, QueueRef, Subscription, SubscriptionId, Timestamp,
@@ -22,6 +25,12 @@ cases! {
         guarantees: [G13, G17],
         methods: ["move_open", "subscription_list", "delivery_lease"],
         summary: "The subscriptions are there as they were, get what is posted from the start on, and new ones get other ids.",
+    }
+    begin_takes_over_no_more_than_one_step_can = "move.begin.subscriptions_max" {
+        level: Extended(LiveMove),
+        guarantees: [G13, G17],
+        methods: ["move_begin", "move_open", "subscription_create"],
+        summary: "A thousand subscriptions are told whole; with one more the queue is refused, rather than moved without it.",
     }
     opening_again_changes_nothing = "move.open.again" {
         level: Extended(LiveMove),
@@ -119,25 +128,32 @@ async fn opened_head_takes_posts_from_there(ctx: &Context) -> CaseResult {
     Ok(())
 }
 
+/// A subscription as a move brings it, 40 of its 600 seconds old.
+fn brought(
+    ctx: &Context,
+    queue: &QueueRef,
+    number: u64,
+    confirmed: bool,
+) -> Result<Subscription, Failure> {
+    Ok(Subscription {
+        id: SubscriptionId::new(queue.incarnation, number)?,
+        subscriber: format!("http://{number}.example/"),
+        ttl: span(600),
+        age_s: 40,
+        expires_at: ctx.clock.now().after(span(560)),
+        options: super::support::object(r#"{"exact": [1, 2.5]}"#)?,
+        confirmed,
+        needs_confirmation: true,
+        since: 7,
+        owner: None,
+    })
+}
+
 async fn opening_brings_the_subscriptions(ctx: &Context) -> CaseResult {
     needs(ctx, zaqar_core::Capability::Subscriptions)?;
     let queue = ctx.unopened("target").await?.at_epoch(1);
     ctx.advance(50).await?;
-    let subscription = |number: u64, confirmed: bool| -> Result<Subscription, Failure> {
-        Ok(Subscription {
-            id: SubscriptionId::new(queue.incarnation, number)?,
-            subscriber: format!("http://{number}.example/"),
-            ttl: span(600),
-            age_s: 40,
-            expires_at: ctx.clock.now().after(span(560)),
-            options: super::support::object(r#"{"exact": [1, 2.5]}"#)?,
-            confirmed,
-            needs_confirmation: true,
-            since: 7,
-            owner: None,
-        })
-    };
-    let brought = vec![subscription(3, true)?, subscription(9, false)?];
+    let brought = vec![brought(ctx, &queue, 3, true)?, brought(ctx, &queue, 9, false)?];
     let opening = MoveOpening { start: START, subscriptions: brought.clone() };
     check!(ctx.data.moves().move_open(&queue, &opening).await?, "a fresh store is not ready");
     let subscriptions = ctx.data.subscriptions();
@@ -157,6 +173,39 @@ async fn opening_brings_the_subscriptions(ctx: &Context) -> CaseResult {
     ctx.advance(560).await?;
     let left = subscriptions.subscription_list(&queue, None, limit(10)?).await?.items;
     check_eq!(only(&left)?.id, made.id, "what is left when the brought ones are over");
+    Ok(())
+}
+
+/// What a head tells that was brought `count` subscriptions, to which `more` are added.
+async fn begin_with(
+    ctx: &Context,
+    name: &str,
+    count: usize,
+    more: usize,
+) -> Result<zaqar_core::Result<MoveOpening>, Failure> {
+    // Brought, they are there in one step: to make them one by one would take long.
+    let queue = ctx.unopened(name).await?.at_epoch(1);
+    let numbers = (1..).take(count);
+    let subscriptions: Result<Vec<_>, Failure> =
+        numbers.map(|number| brought(ctx, &queue, number, true)).collect();
+    let opening = MoveOpening { start: START, subscriptions: subscriptions? };
+    check!(ctx.data.moves().move_open(&queue, &opening).await?, "a fresh store is not ready");
+    for number in 0..more {
+        let new = NewSubscription::new(format!("http://more-{number}.example/"), span(600));
+        ctx.data.subscriptions().subscription_create(&queue, new).await?;
+    }
+    ctx.data.heads().head_move(&queue, 2).await?;
+    Ok(ctx.data.moves().move_begin(&queue.at_epoch(2)).await)
+}
+
+async fn begin_takes_over_no_more_than_one_step_can(ctx: &Context) -> CaseResult {
+    needs(ctx, zaqar_core::Capability::Subscriptions)?;
+    let told = begin_with(ctx, "fits", MOVE_SUBSCRIPTIONS_MAX, 0).await??.subscriptions;
+    let ids: HashSet<SubscriptionId> = told.iter().map(|subscription| subscription.id).collect();
+    check_eq!(ids.len(), MOVE_SUBSCRIPTIONS_MAX, "subscriptions that are told of");
+    let told = begin_with(ctx, "exceeds", MOVE_SUBSCRIPTIONS_MAX, 1).await?;
+    let told = told.map(|opening| opening.subscriptions.len());
+    expect_err(told, |e| matches!(e, Error::Invalid { .. }), "beginning with one too many")?;
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Closing and reopening: whatever was acknowledged is there again (G1).
 
 use zaqar_core::{
-    Capability, CatalogueEntry, DeliveryOutcome, Effect, Flavor, FlavorName, Incarnation,
-    JsonObject, LeaseDeliveries, LeaseId, ListMessages, PoolName, PostMessages, QueueState,
+    Capability, CatalogueEntry, DeliveryOutcome, Effect, Error, ErrorClass, Flavor, FlavorName,
+    Incarnation, JsonObject, LeaseDeliveries, LeaseId, ListMessages, PoolName, PostMessages,
+    QueueState,
 };
 
 use super::operations::attempt_all;
@@ -84,6 +85,12 @@ cases! {
         guarantees: [G16],
         methods: ["close", "health", "sweep", "gc", "volume"],
         summary: "After it was closed a node refuses every call with no effect; another node goes on.",
+    }
+    closed_control_plane_refuses = "driver.close.control_refuses" {
+        level: Core,
+        guarantees: [G16],
+        methods: ["close", "queue_find", "pool_list", "flavor_get", "catalogue_get"],
+        summary: "A control plane that is closed by itself refuses every call with no effect; another node goes on.",
     }
 }
 
@@ -361,7 +368,7 @@ async fn closed_node_refuses(ctx: &Context) -> CaseResult {
     let elsewhere = ctx.queue("elsewhere").await?;
     node.close().await;
     node.close().await;
-    let none = |error: &zaqar_core::Error| error.effect() == Effect::None;
+    let none = |error: &Error| error.effect() == Effect::None;
     for target in [&queue, &elsewhere] {
         let posted = super::support::try_post(&node, target, 1).await;
         expect_err(posted, none, "a post at a closed node")?;
@@ -382,5 +389,34 @@ async fn closed_node_refuses(ctx: &Context) -> CaseResult {
         let refused = answer.err().is_some_and(|error| is_gone(&error));
         check!(!refused, "{operation} at the other node is refused");
     }
+    Ok(())
+}
+
+/// Failed without an effect, and not for want of what was asked for.
+fn is_refused(error: &Error) -> bool {
+    error.effect() == Effect::None && error.class() != ErrorClass::NotFound
+}
+
+async fn closed_control_plane_refuses(ctx: &Context) -> CaseResult {
+    let queue = ctx.queue("kept").await?;
+    let node = ctx.second_handle().await?;
+    let found = node.control.queues().queue_find(&queue.key).await?;
+    let record = found.ok_or_else(|| Failure::broken("a second node finds no queue"))?;
+    let (control, metadata) = (&node.control, object(r#"{"kept": true}"#)?);
+    control.close().await;
+    let queues = control.queues();
+    expect_err(queues.queue_find(&queue.key).await, is_refused, "finding a queue")?;
+    let change = queues.queue_set_metadata(&queue, record.revision, &metadata).await;
+    expect_err(change, is_refused, "a change of metadata")?;
+    expect_err(queues.queue_allocate_incarnation().await, is_refused, "an incarnation")?;
+    expect_err(queues.queue_mark_deleting(&queue).await, is_refused, "a deletion")?;
+    expect_err(control.pools().pool_list(None, None).await, is_refused, "the pools")?;
+    let flavor = control.flavors().flavor_get(&queue.key.project, &FlavorName::new("gold")?).await;
+    expect_err(flavor, is_refused, "a flavor")?;
+    let place = control.catalogue().catalogue_get(&queue).await;
+    expect_err(place, is_refused, "an entry of the catalogue")?;
+    expect_err(control.health().await, is_refused, "its health")?;
+    let left = ctx.control.queues().queue_find(&queue.key).await?;
+    check_eq!(left, Some(record), "the queue, found by the other node");
     Ok(())
 }
