@@ -20,6 +20,9 @@ mod keyed;
 #[cfg(test)]
 #[path = "verdict/shrinking.rs"]
 mod shrinking;
+#[cfg(test)]
+#[path = "verdict/trespassing.rs"]
+mod trespassing;
 
 use synthetic::{Synthetic, claim, id, tag};
 use zaqar_conformance::loss::history::{Action, Answer, Outcome};

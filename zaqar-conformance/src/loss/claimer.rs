@@ -28,6 +28,7 @@ pub(super) async fn run(mut task: Task) {
         if let Some((queue, claim, seen)) = stale.take() {
             delete_each(&task, &queue, claim, seen).await;
         }
+        trespass(&mut task, &queue, claim, &seen).await;
         let kept = end(&mut task, &queue, claim, seen).await;
         stale = kept.map(|seen| (queue, claim, seen));
     }
@@ -38,6 +39,23 @@ fn pick(task: &mut Task) -> WorkQueue {
     queues.push(task.queues.mortal.clone());
     let nth = task.rng.random_range(0..queues.len());
     queues.into_iter().nth(nth).unwrap_or_else(|| task.queues.mortal.clone())
+}
+
+/// Names the claim, and what it holds, to another queue now and then: to that they mean nothing.
+async fn trespass(task: &mut Task, queue: &WorkQueue, claim: ClaimId, seen: &[Seen]) {
+    let other = task.pick_queue();
+    if other.tag == queue.tag || !task.rng.random_bool(0.3) {
+        return;
+    }
+    let request = match task.rng.random_range(0..3) {
+        0 => Request::Release { claim },
+        1 => Request::Renew { claim, ttl: Ttl::from_secs_clamped(LEASE_S_MAX), grace: Ttl::ZERO },
+        _ => {
+            let ids = seen.iter().map(|seen| seen.id).collect();
+            Request::BulkDelete { ids, claims: Some(vec![claim]) }
+        }
+    };
+    task.worker.note(&other, request).await;
 }
 
 /// Ends a claim; returns what it left to lapse, for a delete that comes late.

@@ -45,7 +45,8 @@ impl ClaimController for ReferenceData {
     ) -> Result<()> {
         self.step("claim_update", |state, now| {
             state.require(Capability::Claims, "claim_update")?;
-            let head = state.head_mut(queue)?;
+            let home = state.home_of(queue, id);
+            let head = state.head_mut(home.as_ref().unwrap_or(queue))?;
             head.check_hold_still(id, now)?;
             let quirks = head.quirks;
             let forget = quirks.has(Quirk::ForgetClaimCountOnUpdate);
@@ -68,7 +69,8 @@ impl ClaimController for ReferenceData {
     async fn claim_delete(&self, queue: &QueueRef, id: ClaimId) -> Result<()> {
         self.step("claim_delete", |state, now| {
             state.require(Capability::Claims, "claim_delete")?;
-            let head = state.head_mut(queue)?;
+            let home = state.home_of(queue, id);
+            let head = state.head_mut(home.as_ref().unwrap_or(queue))?;
             head.check_hold_still(id, now)?;
             let forget = head.quirks.has(Quirk::ForgetLastClaims);
             for message in head.held_mut(id, now) {

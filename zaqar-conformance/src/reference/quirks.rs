@@ -70,6 +70,7 @@ quirks! {
     AgeDeadLetters = "The life of a dead letter counts from its post, not from its arrival.",
     FirstSubscribersOnly = "Only the first ten subscribers of a queue are ever served.",
     CrossAnswers = "Two posts that are under way at once are answered with each other's ids.",
+    ClaimsOfAnyQueue = "A claim is renewed and released through whichever queue its id is told to.",
     AcceptEmptyPosts = "A post of no messages, or of too many, is accepted.",
 }
 

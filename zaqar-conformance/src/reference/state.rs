@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zaqar_core::{
-    Capabilities, Capability, CatalogueEntry, Error, Flavor, FlavorName, Incarnation, Pool,
-    PoolName, Posted, ProjectId, QueueKey, QueueRecord, QueueRef, Result,
+    Capabilities, Capability, CatalogueEntry, ClaimId, Error, Flavor, FlavorName, Incarnation,
+    Pool, PoolName, Posted, ProjectId, QueueKey, QueueRecord, QueueRef, Result,
 };
 
 use super::head::Head;
@@ -89,6 +89,14 @@ impl State {
         let head = self.head_to_move(queue)?;
         knows_of_the_move(head, queue)?;
         Ok(head)
+    }
+
+    /// Planted bug: whose claim it is, whatever queue was asked.
+    pub(super) fn home_of(&self, queue: &QueueRef, id: ClaimId) -> Option<QueueRef> {
+        let anyones = self.quirks.has(Quirk::ClaimsOfAnyQueue);
+        let head = self.heads.values().find(|head| anyones && head.claims.contains_key(&id))?;
+        let (key, incarnation) = (head.key.clone(), head.incarnation);
+        Some(QueueRef { key, incarnation, epoch: queue.epoch.max(head.epoch) })
     }
 
     /// As [`Self::head_mut`], for something new: a moved queue takes no message and changes no

@@ -213,6 +213,9 @@ saboteurs! {
         forgetting_the_last_claim: inside!(ForgetLastClaims),
             ["dead_letter.origin.told"],
             passes "dead_letter.way.moves_once";
+        a_claim_of_any_queue: inside!(ClaimsOfAnyQueue),
+            ["isolation.ids.claims", "loss.concurrent.many_producers_many_claimers"],
+            passes "claim.delete.frees_at_once";
         undeclared_claims_that_work: inside!(ClaimsUnsupportedSuccess),
             ["claim.create.takes_the_oldest"],
             passes "message.get.as_posted";

@@ -193,10 +193,10 @@ impl Matter {
                 Some(format!("claim {claim} for {ttl_s} s {what}: {outcome}"))
             }
             Action::Renew { claim, .. } if self.claims.contains(claim) => {
-                Some(format!("renews claim {claim}: {outcome}"))
+                Some(format!("renews claim {claim}{}: {outcome}", self.through(call)))
             }
             Action::Release { claim } if self.claims.contains(claim) => {
-                Some(format!("releases claim {claim}: {outcome}"))
+                Some(format!("releases claim {claim}{}: {outcome}", self.through(call)))
             }
             Action::Delete { ids, claims } => self.deleted(call, ids, claims.as_deref()),
             Action::Pop { .. } if met => Some(format!("pops it: {outcome}")),
@@ -242,7 +242,14 @@ impl Matter {
         let claims: Vec<String> = under.iter().map(ClaimId::to_string).collect();
         let under = if claims.is_empty() { "no claim".into() } else { claims.join(", ") };
         let what = if message { "it".into() } else { format!("{} messages", ids.len()) };
-        Some(format!("deletes {what} under {under}: {}", outcome(call)))
+        let through = self.through(call);
+        Some(format!("deletes {what} under {under}{through}: {}", outcome(call)))
+    }
+
+    /// That the call asked another queue than the message's.
+    fn through(&self, call: &Call) -> String {
+        let elsewhere = !self.queues.is_empty() && !self.queues.contains(&call.queue);
+        if elsewhere { format!(" through {}", call.queue) } else { String::new() }
     }
 
     fn is_in_doubt(&self, call: &Call) -> bool {

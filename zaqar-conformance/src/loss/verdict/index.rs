@@ -65,7 +65,8 @@ pub(super) struct Index<'h> {
     pub(super) history: &'h History,
     pub(super) posts: BTreeMap<Tag, Post<'h>>,
     pub(super) sightings: BTreeMap<Tag, Vec<Sighting<'h>>>,
-    pub(super) claims: BTreeMap<ClaimId, ClaimCalls<'h>>,
+    /// By the queue that was asked, as `deletes` is.
+    claims: BTreeMap<(QueueTag, ClaimId), ClaimCalls<'h>>,
     pub(super) walks: BTreeMap<u64, Walk<'h>>,
     pub(super) by_id: BTreeMap<MessageId, Post<'h>>,
     acknowledged: BTreeMap<QueueTag, Vec<(Post<'h>, MessageId)>>,
@@ -128,13 +129,13 @@ impl<'h> Index<'h> {
         match &call.action {
             Action::Post { tags, .. } => self.add_post(call, tags),
             Action::Claim { claim, .. } => {
-                self.claims.entry(*claim).or_default().creates.push(call);
+                self.claim_calls(call, *claim).creates.push(call);
             }
             Action::Renew { claim, .. } => {
-                self.claims.entry(*claim).or_default().renewals.push(call);
+                self.claim_calls(call, *claim).renewals.push(call);
             }
             Action::Release { claim } => {
-                self.claims.entry(*claim).or_default().releases.push(call);
+                self.claim_calls(call, *claim).releases.push(call);
             }
             Action::Delete { ids, .. } => {
                 for id in ids {
@@ -248,6 +249,16 @@ impl<'h> Index<'h> {
         self.removing_by_name(post).any(counts)
     }
 
+    /// What concerns `claim` at the queue that `call` asked.
+    pub(super) fn claim(&self, call: &Call, claim: ClaimId) -> Option<&ClaimCalls<'h>> {
+        self.claims.get(&(call.queue, claim))
+    }
+
+    /// As [`Self::claim`], to add to it.
+    fn claim_calls(&mut self, call: &Call, claim: ClaimId) -> &mut ClaimCalls<'h> {
+        self.claims.entry((call.queue, claim)).or_default()
+    }
+
     /// How many messages of `queue` pops without an answer may have taken at most.
     pub(super) fn popped_unseen_max(&self, queue: QueueTag) -> u64 {
         let limit = |call: &Call| match call.action {
@@ -277,7 +288,7 @@ impl<'h> Index<'h> {
         }
         let own = post.call.ended.at.after(*ttl).as_millis();
         let claims = self.sightings(post.tag).iter().filter_map(|s| match &s.call.action {
-            Action::Claim { claim, .. } => self.claims.get(claim),
+            Action::Claim { claim, .. } => self.claim(s.call, *claim),
             _ => None,
         });
         let spans =

@@ -71,7 +71,7 @@ fn follows(index: &Index<'_>, earlier: &Call, later: &Call) -> bool {
         return false;
     }
     let Some(claim) = claim_of(earlier) else { return false };
-    let Some(calls) = index.claims.get(&claim) else { return false };
+    let Some(calls) = index.claim(earlier, claim) else { return false };
     let released = calls
         .releases
         .iter()
@@ -109,7 +109,8 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
     for call in index.history.calls.iter().filter(|call| call.is_ok()) {
         match &call.action {
             Action::Renew { claim, .. } if is_over(index, *claim, call) => {
-                let what = format!("{claim} was over and renewed by {call}");
+                let what =
+                    format!("{claim} was over, or none of this queue, and renewed by {call}");
                 let calls: Vec<&Call> = life_of(index, *claim, call).chain([call]).collect();
                 findings.push(Finding::new(Kind::Unfenced, About::Claim(*claim), &calls, what));
             }
@@ -117,7 +118,9 @@ pub(super) fn unfenced(index: &Index<'_>) -> Vec<Finding> {
                 if !claims.iter().all(|claim| is_over(index, *claim, call)) {
                     continue;
                 }
-                for post in ids.iter().filter_map(|id| index.by_id.get(id)) {
+                let posts = ids.iter().filter_map(|id| index.by_id.get(id));
+                // To another queue the ids mean nothing, and what it answers changes nothing.
+                for post in posts.filter(|post| post.call.queue == call.queue) {
                     let gone = index.may_be_removed_by_name(*post, call.ended.order, Some(call))
                         || index.sweeping(post.call.queue).next().is_some()
                         || index.may_be_expired(*post, call.ended.at.as_millis());
@@ -142,15 +145,15 @@ fn life_of<'h>(
     claim: ClaimId,
     call: &Call,
 ) -> impl Iterator<Item = &'h Call> + use<'h> {
-    let calls = index.claims.get(&claim);
+    let calls = index.claim(call, claim);
     let made = calls.and_then(|calls| calls.creates.first()).copied();
     let released = calls.and_then(|calls| calls.releases.iter().find(|r| r.precedes(call)));
     made.into_iter().chain(released.copied())
 }
 
-/// Whether `claim` certainly was over when `call` began.
+/// Whether `claim` certainly was over when `call` began, or never was one of the queue asked.
 fn is_over(index: &Index<'_>, claim: ClaimId, call: &Call) -> bool {
-    let Some(calls) = index.claims.get(&claim) else { return true };
+    let Some(calls) = index.claim(call, claim) else { return true };
     if calls.releases.iter().any(|release| release.is_ok() && release.precedes(call)) {
         return true;
     }
