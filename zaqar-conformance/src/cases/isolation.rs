@@ -1,9 +1,8 @@
 //! Tenants apart: the other project's names and ids mean nothing here (G12).
 
-use zaqar_core::{
-    Error, ListMessages, MessageMarker, NewSubscription, QueueRef, UpdateSubscription,
-};
+use zaqar_core::{Error, MessageMarker, NewSubscription, QueueRef, UpdateSubscription};
 
+use super::operations::attempt_all;
 use super::support::{
     claim_with, counts, everything, ids, is_gone, is_no_claim, is_no_message, limit, nth, span,
 };
@@ -48,10 +47,10 @@ cases! {
         summary: "Another project's subscription id reads, changes, confirms and removes nothing.",
     }
     crossed_references_reach_nothing = "isolation.reference.crossed" {
-        level: Provisional,
+        level: Core,
         guarantees: [G11, G12],
-        methods: ["message_list", "message_post", "head_get", "head_close"],
-        summary: "One's own project and name with another project's incarnation reach nothing.",
+        methods: ["message_list", "message_post", "claim_create", "head_get", "head_close"],
+        summary: "One's own project and name with another project's incarnation reach nothing, whatever is asked.",
     }
     idempotency_keys_are_apart = "isolation.keys.apart" {
         level: Core,
@@ -184,14 +183,19 @@ async fn crossed_references_reach_nothing(ctx: &Context) -> CaseResult {
     let [ours, theirs] = pair(ctx, 3).await?;
     // What a confused or hostile caller could build: the own name, the other's incarnation.
     let crossed = ours.key.incarnate(theirs.incarnation);
-    let listed = ctx.data.messages().message_list(&crossed, ListMessages::new()).await;
-    expect_err(listed, is_gone, "a listing under a crossed reference")?;
-    let posted = super::support::try_post(ctx, &crossed, 1).await;
-    expect_err(posted, is_gone, "a post under a crossed reference")?;
-    expect_err(ctx.data.heads().head_get(&crossed).await, is_gone, "reading its head")?;
-    ctx.data.heads().head_close(&crossed).await?;
-    check_eq!(ctx.list_all(&theirs).await?.len(), 3, "their messages");
-    check_eq!(ctx.list_all(&ours).await?.len(), 3, "our messages");
+    // Before anything is known of their queue, and when all of it is.
+    for known in ["unknown", "known"] {
+        for (operation, answer) in attempt_all(ctx, &crossed).await? {
+            let what = format!("{operation} under a crossed reference, their queue {known}");
+            expect_err(answer, is_gone, what)?;
+        }
+        expect_err(ctx.data.heads().head_get(&crossed).await, is_gone, "reading its head")?;
+        ctx.data.heads().head_close(&crossed).await?;
+        check_eq!(ctx.list_all(&theirs).await?.len(), 3, "their messages");
+        check_eq!(ctx.list_all(&ours).await?.len(), 3, "our messages");
+        check_eq!(counts(ctx, &theirs).await?, (0, 3), "their counts");
+        ctx.data.heads().head_get(&theirs).await?;
+    }
     Ok(())
 }
 
