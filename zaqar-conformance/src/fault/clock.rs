@@ -92,7 +92,8 @@ impl Clock for NodeClock {
 impl State {
     fn strike(&mut self, right_ms: i64, bound_ms: i64, on: [bool; 4]) {
         let [_, ahead, back, still] = on;
-        match self.rng.random_range(0..4) {
+        let drawn = self.rng.random_range(0..4);
+        match self.outstanding(drawn, [ahead, back, still]).unwrap_or(drawn) {
             0 if ahead && self.offset_ms < bound_ms => {
                 self.offset_ms = self.rng.random_range(self.offset_ms + 1..=bound_ms);
                 self.struck[1] += 1;
@@ -107,6 +108,14 @@ impl State {
             }
             _ => self.still_ms = None,
         }
+    }
+
+    /// What is on and never struck, from `drawn` on: a store that reads its clock seldom must be shown
+    /// everything too.
+    fn outstanding(&self, drawn: usize, on: [bool; 3]) -> Option<usize> {
+        let never =
+            |kind: &usize| on.get(*kind) == Some(&true) && self.struck.get(kind + 1) == Some(&0);
+        (drawn..drawn + 3).map(|kind| kind % 3).find(never)
     }
 }
 
