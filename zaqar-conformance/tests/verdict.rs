@@ -21,6 +21,9 @@ mod keyed;
 #[path = "verdict/shrinking.rs"]
 mod shrinking;
 #[cfg(test)]
+#[path = "verdict/skewed.rs"]
+mod skewed;
+#[cfg(test)]
 #[path = "verdict/trespassing.rs"]
 mod trespassing;
 

@@ -211,6 +211,11 @@ impl Synthetic {
         self.history.drained.insert(self.queue);
     }
 
+    /// The recorded clock and those of the store are apart by so much.
+    pub(crate) fn clocks_apart(&mut self, seconds: i64) {
+        self.history.resolution_ms = seconds * 1_000;
+    }
+
     pub(crate) fn without_order(&mut self) {
         self.history.fifo = false;
     }

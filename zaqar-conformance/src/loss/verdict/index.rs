@@ -280,6 +280,30 @@ impl<'h> Index<'h> {
         at_ms >= earliest_ms.saturating_sub(self.history.resolution_ms)
     }
 
+    /// Whether `call` may have found `post` expired, by a clock that is ahead: then it removed nothing,
+    /// and by a clock that is right the message may live on for a moment.
+    pub(super) fn may_have_found_expired(&self, post: Post<'h>, call: &Call) -> bool {
+        let prolonged = self
+            .sightings(post.tag)
+            .iter()
+            .filter_map(|sighting| match &sighting.call.action {
+                Action::Claim { claim, .. } => self.claim(sighting.call, *claim),
+                _ => None,
+            })
+            .flat_map(|calls| calls.creates.iter().chain(&calls.renewals))
+            .filter(|other| other.is_ok() && other.precedes(call))
+            .filter_map(|other| match &other.action {
+                Action::Claim { ttl, grace, .. } | Action::Renew { ttl, grace, .. } => {
+                    Some(other.invoked.at.after(ttl.plus(*grace)).as_millis())
+                }
+                _ => None,
+            });
+        let Action::Post { ttl, .. } = &post.call.action else { return true };
+        let own_ms = post.call.invoked.at.after(*ttl).as_millis();
+        let earliest_ms = prolonged.chain([own_ms]).max().unwrap_or(own_ms);
+        call.ended.at.as_millis() >= earliest_ms.saturating_sub(self.history.resolution_ms)
+    }
+
     /// The latest moment, in milliseconds, at which `post` may live; `None`: any.
     pub(super) fn lives_until_ms(&self, post: Post<'h>) -> Option<i64> {
         let Action::Post { ttl, .. } = &post.call.action else { return None };

@@ -110,7 +110,12 @@ pub(super) fn resurrected(index: &Index<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (tag, sightings) in &index.sightings {
         let Some(post) = index.posts.get(tag) else { continue };
-        let removal = index.removals(*post).min_by_key(|call| call.ended.order);
+        let too_late = |call: &Call| {
+            matches!(call.action, Action::Delete { .. })
+                && index.may_have_found_expired(*post, call)
+        };
+        let removals = index.removals(*post).filter(|call| !too_late(call));
+        let removal = removals.min_by_key(|call| call.ended.order);
         let Some(removal) = removal else { continue };
         for again in sightings.iter().filter(|sighting| removal.precedes(sighting.call)) {
             let what = format!("{tag} {} removed by {removal}, in {}", again.seen.id, again.call);
