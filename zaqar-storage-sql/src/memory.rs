@@ -6,15 +6,16 @@ use std::collections::HashMap;
 #[cfg(feature = "postgres")]
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use zaqar_core::QueueRef;
+use zaqar_core::{Clock, QueueRef, Timestamp};
 
 /// Queues that are remembered at most; beyond it, everything is forgotten.
 const QUEUES_MAX: usize = 100_000;
-/// How long a floor is trusted: a claim that was rolled back beneath it is met after that.
-const FLOOR_MAX: Duration = Duration::from_secs(1);
+/// How long a floor is trusted: a row beneath it that was passed over, for somebody had locked it who
+/// then left it as it was (a claim that was rolled back, a delete that was refused), is met after that.
+const TRUST_MAX: Duration = Duration::from_secs(1);
 /// What the clocks of two web heads may differ by, in milliseconds; what is beyond it is met by the
 /// look from the beginning.
 const CLOCKS_APART_MAX_MS: i64 = 60_000;
@@ -39,17 +40,46 @@ impl Floor {
     pub(crate) const NONE: Self = Self { row: 0, releases: -1 };
 }
 
+/// Since when something is known: by the machine, whose time always passes, and by the store's clock,
+/// so that nothing is trusted for longer than a second of either.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    machine: Instant,
+    clock: Timestamp,
+}
+
 /// The memory of a process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
+    clock: Arc<dyn Clock>,
     numbers: RwLock<HashMap<QueueRef, i64>>,
-    floors: RwLock<HashMap<i64, (Floor, Instant)>>,
-    clear: RwLock<HashMap<i64, (i64, Instant)>>,
+    floors: RwLock<HashMap<i64, (Floor, Since)>>,
+    clear: RwLock<HashMap<i64, (i64, Since)>>,
     #[cfg(feature = "postgres")]
     subscribed: RwLock<HashSet<i64>>,
 }
 
 impl Memory {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            numbers: RwLock::default(),
+            floors: RwLock::default(),
+            clear: RwLock::default(),
+            #[cfg(feature = "postgres")]
+            subscribed: RwLock::default(),
+        }
+    }
+
+    fn since_now(&self) -> Since {
+        Since { machine: Instant::now(), clock: self.clock.now() }
+    }
+
+    fn is_trusted(&self, since: Since) -> bool {
+        let clock_ms = self.clock.now().as_millis().abs_diff(since.clock.as_millis());
+        since.machine.elapsed() < TRUST_MAX && Duration::from_millis(clock_ms) < TRUST_MAX
+    }
+
     pub(crate) fn number(&self, queue: &QueueRef) -> Option<i64> {
         self.numbers.read().unwrap_or_else(PoisonError::into_inner).get(queue).copied()
     }
@@ -64,7 +94,7 @@ impl Memory {
     pub(crate) fn floor(&self, number: i64) -> Floor {
         let floors = self.floors.read().unwrap_or_else(PoisonError::into_inner);
         match floors.get(&number) {
-            Some((floor, since)) if since.elapsed() < FLOOR_MAX => *floor,
+            Some((floor, since)) if self.is_trusted(*since) => *floor,
             _ => Floor::NONE,
         }
     }
@@ -77,7 +107,7 @@ impl Memory {
         let known = floors.get(&number).copied();
         let since = match known {
             Some((_, since)) if start.releases == floor.releases => since,
-            _ => Instant::now(),
+            _ => self.since_now(),
         };
         let row = match known {
             Some((known, _)) if known.releases == floor.releases => known.row.max(floor.row),
@@ -96,7 +126,7 @@ impl Memory {
     pub(crate) fn clear(&self, number: i64) -> i64 {
         let clear = self.clear.read().unwrap_or_else(PoisonError::into_inner);
         match clear.get(&number) {
-            Some((moment, since)) if since.elapsed() < FLOOR_MAX => *moment,
+            Some((moment, since)) if self.is_trusted(*since) => *moment,
             _ => 0,
         }
     }
@@ -108,7 +138,7 @@ impl Memory {
         make_room(&mut clear);
         let since = match clear.get(&number) {
             Some((_, since)) if start > 0 => *since,
-            _ => Instant::now(),
+            _ => self.since_now(),
         };
         clear.insert(number, ((now - CLOCKS_APART_MAX_MS).max(0), since));
     }
@@ -144,11 +174,32 @@ fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
 
 #[cfg(test)]
 mod tests {
+    use zaqar_core::ManualClock;
+
     use super::*;
+
+    fn memory() -> (Memory, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::default());
+        (Memory::new(Arc::<ManualClock>::clone(&clock)), clock)
+    }
+
+    #[test]
+    fn nothing_is_trusted_for_longer_than_a_second_of_the_clock() {
+        let (memory, clock) = memory();
+        memory.raise_floor(1, Floor::NONE, Floor { row: 10, releases: 3 });
+        memory.keep_clear(1, 0, 100_000);
+        clock.advance(Duration::from_millis(999));
+        // What is added on the way makes it no younger.
+        memory.raise_floor(1, memory.floor(1), Floor { row: 11, releases: 3 });
+        memory.keep_clear(1, memory.clear(1), 100_999);
+        assert_eq!((memory.floor(1).row, memory.clear(1)), (11, 40_999));
+        clock.advance(Duration::from_millis(1));
+        assert_eq!((memory.floor(1), memory.clear(1)), (Floor::NONE, 0));
+    }
 
     #[test]
     fn a_floor_rises_and_an_overtaken_answer_does_not_lower_it() {
-        let memory = Memory::default();
+        let (memory, _) = memory();
         assert_eq!(memory.floor(1), Floor::NONE);
         memory.raise_floor(1, Floor::NONE, Floor { row: 10, releases: 3 });
         memory.raise_floor(1, Floor::NONE, Floor { row: 5, releases: 3 });
@@ -160,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_look_for_what_is_due_starts_a_little_before_the_last_one() {
-        let memory = Memory::default();
+        let (memory, _) = memory();
         assert_eq!(memory.clear(1), 0);
         memory.keep_clear(1, 0, 100_000);
         assert_eq!((memory.clear(1), memory.clear(2)), (40_000, 0));

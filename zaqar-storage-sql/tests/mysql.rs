@@ -17,6 +17,7 @@ use zaqar_core::{
 };
 use zaqar_testbed::{Backend, Options, Service};
 
+use support::passed_over::{LOCK_FIRST, PassedOver};
 use support::{TestStore, messages, open, options, post, queue};
 
 /// A database of the shared server, empty; `None`: there is no server.
@@ -415,5 +416,17 @@ async fn what_another_posted_is_shown_once_it_is_on_the_disk() -> anyhow::Result
     assert_eq!(passed().await?, before + 2, "a get by id");
     reader.data.close().await;
     poster.data.close().await;
+    place.done().await
+}
+
+#[tokio::test]
+async fn a_message_that_somebody_had_locked_is_claimed_a_second_later() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_passed").await? else { return Ok(()) };
+    let three = PassedOver::of(&place).await?;
+    let mut raw = place.raw().await?;
+    run(&mut raw, format!("START TRANSACTION; {LOCK_FIRST}")).await?;
+    assert_eq!(three.claim(1).await?, [2]);
+    run(&mut raw, "ROLLBACK").await?;
+    three.are_met_again().await?;
     place.done().await
 }

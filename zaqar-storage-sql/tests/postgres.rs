@@ -16,6 +16,7 @@ use zaqar_core::{ClaimId, Effect, Error, MessageId, OpenError, PageLimit, QueueR
 use zaqar_storage_sql::SqlDrivers;
 use zaqar_testbed::{Backend, Options, Service};
 
+use support::passed_over::{LOCK_FIRST, PassedOver};
 use support::{TestStore, open, options, post, queue};
 
 /// A schema of the shared server, empty; `None`: there is no server.
@@ -329,4 +330,39 @@ async fn after_close_operations_are_refused_without_effect() -> anyhow::Result<(
 async fn a_post_that_the_server_refuses_leaves_its_neighbours_alone() -> anyhow::Result<()> {
     let Some(place) = Place::of("zaqar_test_fault").await? else { return Ok(()) };
     support::a_refused_post_is_alone(place, "bodies").await
+}
+
+#[tokio::test]
+async fn a_message_that_somebody_had_locked_is_claimed_a_second_later() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_passed").await? else { return Ok(()) };
+    let three = PassedOver::of(&place).await?;
+    let mut raw = place.raw().await?;
+    run(&mut raw, format!("BEGIN; {LOCK_FIRST}")).await?;
+    assert_eq!(three.claim(1).await?, [2]);
+    run(&mut raw, "ROLLBACK").await?;
+    three.are_met_again().await?;
+    place.done().await
+}
+
+/// While the lives of messages are prolonged, as their post took long, claims pass over them.
+#[tokio::test]
+async fn a_post_that_took_long_has_claims_start_over() -> anyhow::Result<()> {
+    let Some(place) = Place::of("zaqar_test_late").await? else { return Ok(()) };
+    let three = PassedOver::of(&place).await?;
+    let mut raw = place.raw().await?;
+    let count = "SELECT count FROM releases";
+    let before: i64 = sqlx::query_scalar(count).fetch_one(&mut raw).await?;
+    let mut holding = place.raw().await?;
+    run(&mut holding, "BEGIN; SELECT 1 FROM heads FOR UPDATE").await?;
+    let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut holding).await?;
+    let (drivers, queue) = (three.drivers.clone(), three.queue.clone());
+    let late = tokio::spawn(async move { post(&drivers, &queue, 1).await });
+    until(&place, FIRST_WAITS, holder).await?;
+    three.clock.advance(Duration::from_secs(1));
+    run(&mut holding, "COMMIT").await?;
+    assert_eq!(late.await??, 4);
+    let after: i64 = sqlx::query_scalar(count).fetch_one(&mut raw).await?;
+    assert_eq!(after, before + 1);
+    three.drivers.data.close().await;
+    place.done().await
 }

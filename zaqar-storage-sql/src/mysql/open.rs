@@ -47,8 +47,8 @@ pub(crate) async fn open(uri: &str, options: OpenOptions) -> Result<SqlDrivers, 
     let server = Arc::new(Server {
         connections: Connections::with(dial, connection),
         gate: Arc::clone(&gate),
+        memory: Memory::new(Arc::clone(&options.clock)),
         clock: options.clock,
-        memory: Memory::default(),
         horizon: Horizon::default(),
         packet_max,
     });

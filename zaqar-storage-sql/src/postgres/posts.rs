@@ -104,9 +104,10 @@ const POST: &str = concat!(
     "SELECT first FROM head"
 );
 
-/// Lets messages live from when they were committed.
-const PROLONG: &str = "UPDATE messages SET expires = expires + $3 \
-     WHERE id >= $1 AND id < $2 AND expires > 0";
+/// Lets messages live from when they were committed. A claim that comes by meanwhile passes over them,
+/// so none may start behind them afterwards (see [`super::memory::Floor`]).
+const PROLONG: &str = "WITH told AS (UPDATE releases SET count = count + 1 WHERE queue = $4) \
+     UPDATE messages SET expires = expires + $3 WHERE id >= $1 AND id < $2 AND expires > 0";
 
 /// What lanes do with posts.
 #[derive(Debug)]
@@ -201,7 +202,8 @@ impl PostLane {
         // The lives were computed before the lock was taken: make up for a pause in between (G8).
         let late_ms = self.server.clock.now().as_millis() - now.as_millis();
         if late_ms > LATE_MS_MAX {
-            let prolong = || sqlx::query(PROLONG).bind(first).bind(first + rows).bind(late_ms);
+            let prolong =
+                || sqlx::query(PROLONG).bind(first).bind(first + rows).bind(late_ms).bind(number);
             // It is stored already, so a failure here must not read as if it were not.
             self.server.write_raw(prolong).await.map_err(|error| sqlx::Error::Io(lost(error)))?;
         }

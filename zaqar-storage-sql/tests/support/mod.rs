@@ -2,6 +2,7 @@
 //! on either server.
 
 pub(crate) mod moving;
+pub(crate) mod passed_over;
 
 use std::sync::Arc;
 
