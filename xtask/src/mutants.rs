@@ -17,6 +17,7 @@ use rand::seq::SliceRandom as _;
 use serde_json::Value;
 
 use crate::process;
+use crate::report_table::REPORTS;
 use crate::workspace::Workspace;
 
 /// The version that the results were made with.
@@ -32,8 +33,8 @@ const PACKAGE: &str = "zaqar-storage-sql";
 const OUTPUT: &str = "target/mutants";
 /// Changes that are tried before what came of them is kept.
 const SLICE: usize = 25;
-/// Where results are kept.
-const RESULT: &str = "docs/reports/mutants-sqlite.txt";
+/// Where the result is kept, among the reports.
+const RESULT: &str = "mutants-sqlite.txt";
 
 #[derive(Args)]
 pub(crate) struct MutantsArgs {
@@ -49,6 +50,9 @@ pub(crate) struct MutantsArgs {
     /// Go on with a run of the same sample that was stopped: what it had tried counts
     #[arg(long)]
     resume: bool,
+    /// Try what such a run left unnoticed once more, with the suite as it is now
+    #[arg(long, conflicts_with = "only")]
+    again: bool,
 }
 
 pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
@@ -65,11 +69,12 @@ pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
         all.iter().filter(|name| args.only.iter().any(|text| name.contains(text))).collect()
     };
     ensure!(!chosen.is_empty(), "no change is called that");
-    let outcomes = try_all(workspace, args, &chosen)?;
-    let text = result(&all, args, &outcomes);
+    let mut outcomes = try_all(workspace, args, &chosen)?;
+    let later = if args.again { try_again(workspace, args, &mut outcomes)? } else { 0 };
+    let text = result(&all, args, &outcomes, later);
     println!("{text}");
     if args.only.is_empty() {
-        std::fs::write(workspace.root.join(RESULT), text)?;
+        std::fs::write(workspace.root.join(REPORTS).join(RESULT), text)?;
     }
     Ok(())
 }
@@ -77,7 +82,7 @@ pub(crate) fn mutants(workspace: &Workspace, args: &MutantsArgs) -> Result<()> {
 /// Tries changes in slices, and keeps what came of each slice, so that a run can be resumed.
 fn try_all(workspace: &Workspace, args: &MutantsArgs, chosen: &[&String]) -> Result<Outcomes> {
     let kept = workspace.root.join(OUTPUT);
-    if !args.resume && kept.exists() {
+    if !args.resume && !args.again && kept.exists() {
         std::fs::remove_dir_all(&kept)?;
     }
     let mut all = Outcomes::new();
@@ -93,6 +98,27 @@ fn try_all(workspace: &Workspace, args: &MutantsArgs, chosen: &[&String]) -> Res
         }
     }
     Ok(all)
+}
+
+/// Tries what went unnoticed once more; how many of those are caught by now.
+fn try_again(workspace: &Workspace, args: &MutantsArgs, all: &mut Outcomes) -> Result<usize> {
+    let missed = all.remove(MISSED).unwrap_or_default();
+    if missed.is_empty() {
+        return Ok(0);
+    }
+    let output = workspace.root.join(OUTPUT).join(format!("{}-again", args.seed));
+    if output.exists() {
+        std::fs::remove_dir_all(&output)?;
+    }
+    run(workspace, &missed.iter().collect::<Vec<_>>(), &output)?;
+    let now = outcomes(&output.join("mutants.out/outcomes.json"))?;
+    let tried: usize = now.values().map(Vec::len).sum();
+    ensure!(tried == missed.len(), "the driver has changed since: run the whole sample");
+    let still = now.get(MISSED).map_or(0, Vec::len);
+    for (kind, names) in now {
+        all.entry(kind).or_default().extend(names);
+    }
+    Ok(tried - still)
 }
 
 /// Nothing is done where that version is there already.
@@ -146,6 +172,9 @@ fn escaped(name: &str) -> String {
     pattern
 }
 
+/// A change that went unnoticed, in the tool's words.
+const MISSED: &str = "MissedMutant";
+
 /// What became of the changes: the names by outcome.
 type Outcomes = BTreeMap<String, Vec<String>>;
 
@@ -164,10 +193,10 @@ fn outcomes(file: &Path) -> Result<Outcomes> {
     Ok(outcomes)
 }
 
-/// The result for people.
-fn result(all: &[String], args: &MutantsArgs, outcomes: &Outcomes) -> String {
+/// The result for people; of what was caught, `later` only when it was tried again.
+fn result(all: &[String], args: &MutantsArgs, outcomes: &Outcomes, later: usize) -> String {
     let of = |kind: &str| outcomes.get(kind).map_or(&[][..], Vec::as_slice);
-    let (caught, ended, missed) = (of("CaughtMutant"), of("Timeout"), of("MissedMutant"));
+    let (caught, ended, missed) = (of("CaughtMutant"), of("Timeout"), of(MISSED));
     let noticed = caught.len() + ended.len();
     let viable = noticed + missed.len();
     let tried = viable + of("Unviable").len();
@@ -182,6 +211,7 @@ fn result(all: &[String], args: &MutantsArgs, outcomes: &Outcomes) -> String {
     line(format!("{} did not compile, {viable} did", of("Unviable").len()));
     line(format!("caught {noticed} of {viable} ({}.{} %)", share / 10, share % 10));
     line(format!("of these {} by a test that did not end", ended.len()));
+    line(format!("of these {later} when tried again, by what the suite has learnt since"));
     line(format!("unnoticed: {}", missed.len()));
     for name in missed {
         line(format!("  {name}"));
@@ -206,8 +236,9 @@ mod tests {
         let names = |count: usize| vec!["x".to_owned(); count];
         let kinds = [("CaughtMutant", 8), ("Timeout", 1), ("MissedMutant", 1), ("Unviable", 5)];
         let outcomes = kinds.into_iter().map(|(kind, count)| (kind.to_owned(), names(count)));
-        let args = MutantsArgs { sample: 15, seed: 3, only: Vec::new(), resume: false };
-        let text = result(&names(40), &args, &outcomes.collect());
+        let args =
+            MutantsArgs { sample: 15, seed: 3, only: Vec::new(), resume: false, again: false };
+        let text = result(&names(40), &args, &outcomes.collect(), 0);
         assert!(text.contains("40 changes possible, 15 tried, seed 3"), "{text}");
         assert!(text.contains("caught 9 of 10 (90.0 %)"), "{text}");
     }

@@ -1,13 +1,14 @@
 //! The README's table of backends, made from the committed conformance reports.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// Where the reports are, below the root.
-pub(crate) const REPORTS: &str = "docs/reports";
+/// Where the reports of this version of the suite are, below the root.
+pub(crate) const REPORTS: &str = concat!("docs/reports/", env!("CARGO_PKG_VERSION"));
 const README: &str = "README.md";
 const OPENING: &str = "<!-- backends: made by `cargo xtask conformance` from docs/reports -->\n";
 const CLOSING: &str = "<!-- /backends -->";
@@ -75,7 +76,13 @@ fn row(report: &Value) -> Result<String> {
         value.with_context(|| format!("a report without {path}"))
     };
     let entries = report.get("entries").and_then(Value::as_array).context("no entries")?;
-    let passed = entries.iter().filter(|entry| outcome(entry) == Some("passed")).count();
+    let came_to = |kind: &str| entries.iter().filter(|entry| outcome(entry) == Some(kind)).count();
+    // What a driver does not declare it must refuse, or it is not asked for.
+    let undeclared = came_to("refusal_verified") + came_to("undeclared");
+    let mut passed = format!("{} of {}", came_to("passed"), entries.len() - undeclared);
+    if undeclared > 0 {
+        write!(passed, ", {undeclared} not declared")?;
+    }
     let conformant: Vec<&str> = PROFILES
         .into_iter()
         .filter(|profile| {
@@ -84,12 +91,11 @@ fn row(report: &Value) -> Result<String> {
         })
         .collect();
     Ok(format!(
-        "| {} | {} | {}, {} | {passed} of {} | {} | {} |\n",
+        "| {} | {} | {}, {} | {passed} | {} | {} |\n",
         text("/subject/driver")?,
         text("/subject/backend")?,
         text("/subject/mode")?,
         text("/budget")?,
-        entries.len(),
         conformant.join(", "),
         entries.iter().filter_map(acknowledged).sum::<u64>(),
     ))
@@ -99,11 +105,9 @@ fn outcome(entry: &Value) -> Option<&str> {
     entry.get("outcome")?.as_str()
 }
 
-/// How many messages were acknowledged in a trial, as its notes begin with it.
+/// How many messages were acknowledged in a trial, by its ledger.
 fn acknowledged(entry: &Value) -> Option<u64> {
-    let notes = entry.get("notes")?.as_str()?;
-    let (number, rest) = notes.split_once(' ')?;
-    rest.starts_with("acknowledged").then(|| number.parse().ok()).flatten()
+    entry.pointer("/counts/seen/messages_acknowledged")?.as_u64()
 }
 
 #[cfg(test)]
@@ -120,7 +124,9 @@ mod tests {
             "entries": [
                 {"id": "a", "outcome": "passed", "notes": null},
                 {"id": "b", "outcome": "failed", "evidence": "x"},
-                {"id": "c", "outcome": "passed", "notes": "2491 acknowledged, 9 delivered"},
+                {"id": "c", "outcome": "passed", "counts": {
+                    "seen": {"messages_acknowledged": 2491, "messages_delivered": 9}, "faults": {},
+                }},
             ],
         })
     }
@@ -129,6 +135,19 @@ mod tests {
     fn a_row_counts_what_passed_and_what_was_acknowledged() {
         let row = row(&report()).unwrap();
         assert_eq!(row, "| memory | none | default, smoke | 2 of 3 | core | 2491 |\n");
+    }
+
+    #[test]
+    fn a_row_tells_apart_what_was_never_promised() {
+        let mut report = report();
+        report["entries"] = json!([
+            {"id": "a", "outcome": "passed"},
+            {"id": "b", "outcome": "refusal_verified"},
+            {"id": "c", "outcome": "undeclared"},
+            {"id": "d", "outcome": "inconclusive"},
+        ]);
+        let row = row(&report).unwrap();
+        assert_eq!(row, "| memory | none | default, smoke | 1 of 2, 2 not declared | core | 0 |\n");
     }
 
     #[test]
