@@ -4,7 +4,7 @@
 //! at its smoke budget, on each. All changes would take a day on a small machine, so a sample is
 //! drawn, by a seed that the result names: the same again is the same sample of the same code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -102,22 +102,27 @@ fn try_all(workspace: &Workspace, args: &MutantsArgs, chosen: &[&String]) -> Res
 
 /// Tries what went unnoticed once more; how many of those are caught by now.
 fn try_again(workspace: &Workspace, args: &MutantsArgs, all: &mut Outcomes) -> Result<usize> {
-    let missed = all.remove(MISSED).unwrap_or_default();
+    let missed: BTreeSet<String> = all.remove(MISSED).unwrap_or_default().into_iter().collect();
+    let output = workspace.root.join(OUTPUT).join(format!("{}-again", args.seed));
+    let done = output.join("done");
     if missed.is_empty() {
         return Ok(0);
     }
-    let output = workspace.root.join(OUTPUT).join(format!("{}-again", args.seed));
-    if output.exists() {
-        std::fs::remove_dir_all(&output)?;
+    if !args.resume || !done.exists() {
+        if output.exists() {
+            std::fs::remove_dir_all(&output)?;
+        }
+        run(workspace, &missed.iter().collect::<Vec<_>>(), &output)?;
+        std::fs::write(done, "")?;
     }
-    run(workspace, &missed.iter().collect::<Vec<_>>(), &output)?;
-    let now = outcomes(&output.join("mutants.out/outcomes.json"))?;
-    let tried: usize = now.values().map(Vec::len).sum();
-    ensure!(tried == missed.len(), "the driver has changed since: run the whole sample");
-    let still = now.get(MISSED).map_or(0, Vec::len);
-    for (kind, names) in now {
+    let (mut tried, mut still) = (0, 0);
+    for (kind, mut names) in outcomes(&output.join("mutants.out/outcomes.json"))? {
+        names.retain(|name| missed.contains(name));
+        tried += names.len();
+        still += if kind == MISSED { names.len() } else { 0 };
         all.entry(kind).or_default().extend(names);
     }
+    ensure!(tried == missed.len(), "the driver has changed since: run the whole sample");
     Ok(tried - still)
 }
 
