@@ -137,15 +137,6 @@ impl FromValue<'_> for String {
     }
 }
 
-impl FromValue<'_> for Arc<str> {
-    fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Text(value) => Some(Arc::clone(value)),
-            _ => None,
-        }
-    }
-}
-
 impl<'r> FromValue<'r> for &'r [u8] {
     fn from_value(value: &'r Value) -> Option<Self> {
         match value {
