@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use zaqar_core::{MessageWatch, Result};
+use zaqar_core::{Error, MessageWatch, Result};
 
 use super::Pools;
 use super::routing::Store;
@@ -27,8 +27,18 @@ impl Pools {
     /// others; for its own there is nothing to be found now.
     pub(super) async fn available(&self, watches: &[MessageWatch]) -> Result<Vec<bool>> {
         let mut questions: HashMap<String, Question> = HashMap::new();
+        let mut available = vec![false; watches.len()];
         for (place, watch) in watches.iter().enumerate() {
-            let home = self.place_of(&watch.queue).await?;
+            let home = match self.place_of(&watch.queue).await {
+                // Who looks is told that it is gone.
+                Err(Error::QueueGone { .. }) => {
+                    if let Some(told) = available.get_mut(place) {
+                        *told = true;
+                    }
+                    continue;
+                }
+                home => home?,
+            };
             let watch = MessageWatch { queue: home.queue(&watch.queue), after: watch.after };
             let store = Arc::clone(&home.store);
             let question = questions.entry(store.name()).or_insert_with(|| Question::new(store));
@@ -44,7 +54,6 @@ impl Pools {
             });
             question.places.into_iter().zip(answers)
         });
-        let mut available = vec![false; watches.len()];
         for (place, answer) in futures_util::future::join_all(asked).await.into_iter().flatten() {
             if let Some(available) = available.get_mut(place) {
                 *available = answer;

@@ -117,7 +117,11 @@ impl QueueHeadController for Pools {
     /// Wherever it lives by now: a head that was left open somewhere would keep its messages for
     /// ever.
     async fn head_close(&self, queue: &QueueRef) -> Result<()> {
-        let mut place = self.place_now(queue).await?;
+        let mut place = match self.place_now(queue).await {
+            // The incarnation is another queue's: there is nothing to close.
+            Err(Error::QueueGone { .. }) => return Ok(()),
+            place => place?,
+        };
         loop {
             place.store.data().heads().head_close(&place.queue(queue)).await?;
             let now = self.place_now(queue).await?;

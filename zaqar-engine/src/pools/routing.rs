@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use zaqar_core::{CatalogueEntry, DataDriver, Effect, Error, PoolName, QueueRef, Result, Retry};
+use zaqar_core::{
+    CatalogueEntry, DataDriver, Effect, Error, PoolName, QueueKey, QueueRef, Result, Retry,
+};
 
 use super::Pools;
 use super::connections::Connection;
@@ -28,6 +30,8 @@ pub(super) enum Store {
 /// Where a queue lives, and since which move.
 #[derive(Debug)]
 pub(super) struct Place {
+    /// Whose place it is: an incarnation under another name or tenant has none (G12).
+    key: QueueKey,
     pub(super) store: Arc<Store>,
     epoch: u64,
 }
@@ -88,18 +92,23 @@ impl Pools {
     /// Where a queue lives. Cost: a look at a cache, or two reads of the control store.
     pub(super) async fn place_of(&self, queue: &QueueRef) -> Result<Arc<Place>> {
         match self.0.places.get(&queue.incarnation).await {
-            Some(known) => Ok(known),
-            None => self.place_now(queue).await,
+            Some(known) if known.key == queue.key => Ok(known),
+            _ => self.place_now(queue).await,
         }
     }
 
     /// Where the catalogue says that a queue lives, whatever is remembered: what another task read
-    /// before a change may be remembered after it.
+    /// before a change may be remembered after it. An incarnation of another queue lives nowhere: at
+    /// the target of a move, which does not know it yet, it would be taken for the reference's.
     pub(super) async fn place_now(&self, queue: &QueueRef) -> Result<Arc<Place>> {
         let place = match self.0.control.catalogue().catalogue_get(queue).await {
+            Ok(entry) if entry.queue.key != queue.key => {
+                return Err(Error::QueueGone { name: queue.key.name.clone() });
+            }
             Ok(entry) => self.mapped(&entry).await?,
             Err(Error::QueueNotMapped { .. }) => {
-                Place { store: Arc::new(Store::Home(Arc::clone(&self.0.home))), epoch: 0 }
+                let store = Arc::new(Store::Home(Arc::clone(&self.0.home)));
+                Place { key: queue.key.clone(), store, epoch: 0 }
             }
             Err(error) => return Err(error),
         };
@@ -117,7 +126,8 @@ impl Pools {
                 Store::Moving(Joined::new(source, Arc::new(target)))
             }
         };
-        Ok(Place { store: Arc::new(store), epoch: entry.epoch })
+        let key = entry.queue.key.clone();
+        Ok(Place { key, store: Arc::new(store), epoch: entry.epoch })
     }
 
     /// The connections to both ends of a move.
